@@ -1,0 +1,67 @@
+//! Who is asking, as proved.
+
+use std::fmt;
+
+use super::Networks;
+use crate::domain::{
+    boundary::Boundary,
+    id::{ProjectId, UserId},
+    key::state::Life,
+    permission::PermissionSet,
+};
+
+/// How a caller proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// An API key, sent as it is.
+    ApiKey,
+}
+
+impl Method {
+    /// The name used in headers, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether the person or organization that a credential speaks for is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// It is.
+    Present,
+    /// Removed, deactivated, or without any membership that the credential stands on.
+    Gone,
+}
+
+/// A proved caller with everything a decision needs, so that deciding asks nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// How it proved itself.
+    pub method: Method,
+    /// What names the credential in public: a key's prefix.
+    pub credential: Box<str>,
+    /// Where it may act.
+    pub boundary: Boundary,
+    /// For a team: its projects, sorted; a project in a path must be one of them.
+    pub team_projects: Box<[ProjectId]>,
+    /// The person it speaks for, if any.
+    pub user: Option<UserId>,
+    /// The role it acts with, if one.
+    pub role: Option<Box<str>>,
+    /// What it may do, implications and caps applied.
+    pub permissions: PermissionSet,
+    /// When it begins and ends.
+    pub life: Life,
+    /// Whether whoever it speaks for is still there.
+    pub holder: Holder,
+    /// From where it may be used.
+    pub networks: Networks,
+}

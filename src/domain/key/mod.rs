@@ -1,0 +1,7 @@
+//! API keys: how they look, what proves them, what they hold, how they live.
+
+pub mod grant;
+pub mod secret;
+pub mod standing;
+pub mod state;
+pub mod token;

@@ -1,0 +1,11 @@
+//! The words both planes speak: types and rules, no I/O.
+
+pub mod access;
+pub mod audit;
+pub mod boundary;
+pub mod id;
+pub mod key;
+pub mod permission;
+pub mod profile;
+pub mod role;
+pub mod time;
