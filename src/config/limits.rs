@@ -1,0 +1,70 @@
+//! `[limits]`: what one client may take.
+
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
+
+use super::{
+    quantity::{ByteSize, size, timeout},
+    raw::{Item, Problem, Section},
+};
+
+/// Bounds of the gateway port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections served at a time; more wait in the kernel's backlog.
+    pub max_connections: NonZeroU32,
+    /// Request line and headers together, in bytes.
+    pub header_bytes: ByteSize,
+    /// Header lines.
+    pub header_count: u16,
+    /// The longest request body, in bytes; none: no bound.
+    pub body_bytes: Option<NonZeroU64>,
+    /// From the first byte of a request to the end of its headers.
+    pub header_timeout: Duration,
+    /// From the end of its headers to the head of the answer.
+    pub request_timeout: Duration,
+    /// How long running requests may take to finish after SIGTERM.
+    pub drain_timeout: Duration,
+}
+
+impl Limits {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut span = |key, example, default| {
+            section.read(key, example, timeout).unwrap_or(Duration::from_secs(default))
+        };
+        let header_timeout = span("header_timeout", r#""10s""#, 10);
+        let request_timeout = span("request_timeout", r#""60s""#, 60);
+        let drain_timeout = span("drain_timeout", r#""30s""#, 30);
+        Self {
+            max_connections: section
+                .read("max_connections", "10000", |item| item.number(1..=10_000_000))
+                .and_then(NonZeroU32::new)
+                .unwrap_or(MAX_CONNECTIONS),
+            header_bytes: section.read("header_bytes", r#""32KiB""#, header_bytes).unwrap_or(HEADER_BYTES),
+            header_count: section.read("header_count", "100", |item| item.number(1..=1_000)).unwrap_or(100),
+            body_bytes: section
+                .read("body_bytes", r#""10MiB""#, size)
+                .and_then(|size| NonZeroU64::new(size.0)),
+            header_timeout,
+            request_timeout,
+            drain_timeout,
+        }
+    }
+}
+
+/// Below 8 KiB the parser has no room for an ordinary request, above 1 MiB each connection could hold too much.
+fn header_bytes(item: &Item) -> Result<ByteSize, Problem> {
+    let size = size(item)?;
+    if (LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&size) {
+        Ok(size)
+    } else {
+        Err(format!("{size} is not from {LEAST_HEADER_BYTES} to {MOST_HEADER_BYTES}"))
+    }
+}
+
+const MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+const HEADER_BYTES: ByteSize = ByteSize(32 << 10);
+const LEAST_HEADER_BYTES: ByteSize = ByteSize(8 << 10);
+const MOST_HEADER_BYTES: ByteSize = ByteSize(1 << 20);

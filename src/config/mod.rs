@@ -1,0 +1,194 @@
+//! File and environment -> raw tree -> checked [`Config`].
+//!
+//! Everything in a [`Config`] has been checked, also across sections: whoever holds one need not look twice.
+//! A configuration with a fault gives no `Config` at all but every fault it has, each with its file, dotted key
+//! and a valid example. What a version does not do yet is not accepted either: an ignored key would be a promise.
+
+mod auth;
+mod environment;
+mod error;
+mod identity;
+mod keys;
+mod limits;
+mod listen;
+mod log;
+mod path;
+mod profile;
+mod quantity;
+mod rate_limit;
+mod raw;
+mod require;
+mod route;
+mod store;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use toml::Table;
+
+use profile::Vocabulary;
+use raw::{Findings, Section};
+
+use crate::domain::profile::Profile;
+
+pub use auth::{Auth, FailureBudget};
+pub use environment::Environment;
+pub use error::{ConfigError, ConfigErrors, Warning};
+pub use identity::{Identity, fold};
+pub use keys::Keys;
+pub use limits::Limits;
+pub use listen::{Listen, TrustedProxies};
+pub use log::{Log, LogFormat};
+pub use path::{PathTemplate, Segment};
+pub use quantity::{ByteSize, Humane};
+pub use rate_limit::{Backend, RateLimit};
+pub use require::{Needed, Require};
+pub use route::{Credentials, Route};
+pub use store::{Store, StoreUrl};
+pub use upstream::{Balance, Target, TargetHost, Timeouts, Upstream};
+
+/// A checked configuration. Holds no secret, only the names of files that do.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that it was read from, for messages.
+    pub origin: PathBuf,
+    /// The platform's rules, with what `[keys]` changes about them.
+    pub profile: Arc<Profile>,
+    /// Ports.
+    pub listen: Listen,
+    /// Where state lives.
+    pub store: Store,
+    /// Rules for keys: the profile's, with the file's changes.
+    pub keys: Keys,
+    /// Authentication.
+    pub auth: Auth,
+    /// Bounds of the gateway port.
+    pub limits: Limits,
+    /// Per-key rates.
+    pub rate_limit: RateLimit,
+    /// Header names for upstreams.
+    pub identity: Identity,
+    /// Backends, each under a name of its own.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Routes in the order of the file, no two for the same requests.
+    pub routes: Vec<Route>,
+    /// Logging.
+    pub log: Log,
+}
+
+/// A configuration that may be used, and what is odd about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What the operator should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Reads a file and lays the environment over it.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, ConfigErrors> {
+        let text = read_text(path)
+            .map_err(|error| ConfigErrors::whole_file(path, format!("cannot be read: {error}"), ""))?;
+        Self::from_toml(&text, path, environment)
+    }
+
+    /// The same from text. `origin` is what errors call the file, and what paths in it are relative to.
+    pub fn from_toml(text: &str, origin: &Path, environment: &Environment) -> Result<Loaded, ConfigErrors> {
+        let mut table: Table = text.parse().map_err(|error| not_toml(text, origin, &error))?;
+        let mut findings = Findings::new(origin);
+        environment.lay_over(&mut table, &mut findings);
+        let config = Section::whole(&findings, table, |whole| Self::read(whole, origin));
+        let (faults, warnings) = findings.into_parts();
+        match (config, ConfigErrors::new(faults)) {
+            (Some(config), None) => Ok(Loaded { config, warnings }),
+            (_, Some(errors)) => Err(errors),
+            // What makes a part unusable notes why; were that forgotten, it must not pass for a good file.
+            (None, None) => Err(ConfigErrors::whole_file(origin, "cannot be used".to_owned(), "")),
+        }
+    }
+
+    fn read(whole: &mut Section<'_>, origin: &Path) -> Option<Self> {
+        let mut profile = profile::read(whole);
+        let listen = whole.section("listen", Listen::read);
+        let store = whole.section("store", Store::read);
+        let keys = whole.section("keys", |section| Keys::read(section, profile.as_mut()));
+        let auth = whole.section("auth", Auth::read);
+        let limits = whole.section("limits", Limits::read);
+        let rate_limit = whole.section("rate_limit", RateLimit::read);
+        let identity = whole.section("identity", Identity::read);
+        let upstreams = upstream::Upstreams::read(whole, &listen);
+        let vocabulary = Vocabulary::of(profile.as_ref());
+        let around = route::Surroundings { upstreams: &upstreams, vocabulary };
+        let routes = route::read_all(whole, &around);
+        let log = whole.section("log", Log::read);
+        if routes.is_empty() {
+            whole.warn("route", "there is none: every request is answered with 404");
+        }
+        Some(Self {
+            origin: origin.to_owned(),
+            profile: Arc::new(profile?),
+            listen,
+            store,
+            keys,
+            auth,
+            limits,
+            rate_limit,
+            identity,
+            upstreams: upstreams.usable,
+            routes,
+            log,
+        })
+    }
+
+    /// The keys whose new value takes effect only after a restart; empty when a reload is all it takes.
+    pub fn differences_needing_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differences = [
+            ("listen.gateway", self.listen.gateway != new.listen.gateway),
+            ("listen.admin", self.listen.admin != new.listen.admin),
+            ("listen.ops", self.listen.ops != new.listen.ops),
+            ("listen.workers", self.listen.workers != new.listen.workers),
+            ("store.url", self.store.url != new.store.url),
+            ("store.secret_file", self.store.secret_file != new.store.secret_file),
+            ("auth", self.auth != new.auth),
+            ("keys.accept_foreign", self.keys.accept_foreign != new.keys.accept_foreign),
+            ("limits.max_connections", self.limits.max_connections != new.limits.max_connections),
+            ("log.access", self.log.access != new.log.access),
+            ("log.format", self.log.format != new.log.format),
+            ("log.level", self.log.level != new.log.level),
+        ];
+        differences.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+}
+
+/// A text file of a sensible size: a slip such as `/dev/zero` must not fill the memory.
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(io::Error::other(format!("it has more than {LONGEST_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+/// In bytes: some ten thousand routes.
+const LONGEST_FILE: u64 = 4 << 20;
+
+/// Names the place but does not print the line: it may hold a secret.
+fn not_toml(text: &str, origin: &Path, error: &toml::de::Error) -> ConfigErrors {
+    let place = error.span().and_then(|span| text.get(..span.start)).map_or_else(String::new, |before| {
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
+        format!("line {line}, column {column}: ")
+    });
+    let problem = format!("{place}is not TOML: {}", error.message());
+    ConfigErrors::whole_file(origin, problem, "profile = \"offload\"")
+}

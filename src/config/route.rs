@@ -1,0 +1,240 @@
+//! `[[route]]`: which requests go where, and what they need for it.
+
+use std::sync::Arc;
+
+use super::{
+    path::PathTemplate,
+    profile::Vocabulary,
+    raw::{Item, Problem, Section},
+    require::{self, Require},
+    suggest,
+    upstream::{Upstream, Upstreams, host_name, name},
+};
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// How logs and metrics call it.
+    pub name: String,
+    /// The host it is for, in lower case and without a port; none: any.
+    pub host: Option<String>,
+    /// The paths it is for.
+    pub path: PathTemplate,
+    /// Where its requests go.
+    pub upstream: Arc<Upstream>,
+    /// Who may ask at all.
+    pub credentials: Credentials,
+    /// What each method needs.
+    pub require: Require,
+    /// The path parameter that names the team a caller must belong to.
+    pub team: Option<String>,
+    /// The path parameter that names the project a caller must belong to.
+    pub project: Option<String>,
+    /// Whether CORS preflights pass without a credential.
+    pub cors_preflight: bool,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// Anybody: nothing is checked and no identity is passed on.
+    Public,
+    /// Whoever presents one of these.
+    OneOf {
+        /// An API key.
+        api_key: bool,
+        /// A session of a person.
+        session: bool,
+    },
+}
+
+/// What routes are checked against.
+pub(super) struct Surroundings<'a> {
+    pub(super) upstreams: &'a Upstreams,
+    pub(super) vocabulary: Vocabulary<'a>,
+}
+
+/// Reads `[[route]]`, in the order of the file.
+pub(super) fn read_all(whole: &mut Section<'_>, around: &Surroundings<'_>) -> Vec<Route> {
+    let mut seen = Vec::new();
+    let routes = whole.sections("route", |section| {
+        let (identity, route) = read_one(section, around);
+        refuse_doubles(section, &seen, &identity);
+        seen.push(identity);
+        route
+    });
+    routes.into_iter().flatten().collect()
+}
+
+/// What must differ between routes, as far as it could be read.
+struct Identity {
+    name: Option<String>,
+    host: Option<String>,
+    path: Option<PathTemplate>,
+}
+
+fn refuse_doubles(section: &Section<'_>, seen: &[Identity], route: &Identity) {
+    if let Some(name) =
+        route.name.as_ref().filter(|name| seen.iter().any(|other| other.name.as_ref() == Some(name)))
+    {
+        section.refuse("name", format!("{name:?} is the name of an earlier route"), r#""scans-2""#);
+    }
+    let twin = |other: &&Identity| {
+        let paths = route.path.as_ref().zip(other.path.as_ref());
+        other.host == route.host && paths.is_some_and(|(left, right)| left.same_shape(right))
+    };
+    if let Some(twin) = seen.iter().find(twin) {
+        let earlier = twin.name.as_deref().unwrap_or("without a name");
+        let problem =
+            format!("matches what the earlier route {earlier:?} matches, so this one would never be used");
+        section.refuse("path", problem, r#""/v2/scans/{*rest}""#);
+    }
+}
+
+fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, Option<Route>) {
+    let name = section.need("name", r#""scans""#, name);
+    let host = section.read("host", r#""api.example.com""#, host);
+    let path = section.need("path", r#""/v1/scans/{*rest}""#, |item| PathTemplate::parse(item.text()?));
+    let upstream = section.need("upstream", r#""scanner""#, |item| upstream(item, around.upstreams));
+    let credentials = credentials(section);
+    let require = require::read(section, around.vocabulary);
+    let mut parameter = |key, example| section.read(key, example, |item| path_parameter(item, path.as_ref()));
+    let team = parameter("team", r#""{team_id}""#);
+    let project = parameter("project", r#""{project_id}""#);
+    let cors_preflight = section.read("cors_preflight", "false", Item::boolean).unwrap_or(false);
+    refuse_contradictions(section, credentials, &require, team.as_deref(), project.as_deref());
+
+    let identity = Identity { name: name.clone(), host: host.clone(), path: path.clone() };
+    let route = name.zip(path).zip(upstream.flatten()).map(|((name, path), upstream)| Route {
+        name,
+        host,
+        path,
+        upstream,
+        credentials,
+        require,
+        team,
+        project,
+        cors_preflight,
+    });
+    (identity, route)
+}
+
+/// A public route checks nobody: whatever it seems to demand would be a false comfort.
+fn refuse_contradictions(
+    section: &Section<'_>,
+    credentials: Credentials,
+    require: &Require,
+    team: Option<&str>,
+    project: Option<&str>,
+) {
+    if credentials == Credentials::Public {
+        let demands = [
+            ("require", *require != Require::Credential),
+            ("team", team.is_some()),
+            ("project", project.is_some()),
+        ];
+        for (key, _) in demands.into_iter().filter(|(_, demanded)| *demanded) {
+            let problem = "cannot be met on a public route (credentials = [\"none\"]): remove one of the two";
+            section.refuse(key, problem, "");
+        }
+    }
+    if team.is_some() && team == project {
+        section.refuse("project", "names the same path parameter as team", r#""{project_id}""#);
+    }
+    if credentials == (Credentials::OneOf { api_key: false, session: true }) {
+        section.warn("credentials", "sessions do not exist in this version: nobody can use this route");
+    }
+}
+
+fn credentials(section: &mut Section<'_>) -> Credentials {
+    const EXAMPLE: &str = r#"["api_key", "session"]"#;
+    const DEFAULT: Credentials = Credentials::OneOf { api_key: true, session: true };
+    let Some(names) = section.list("credentials", EXAMPLE, credential) else { return DEFAULT };
+    if let Some((_, double)) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        section.refuse("credentials", format!("names {double} twice"), EXAMPLE);
+    }
+    let holds = |name| names.contains(&name);
+    match (holds("none"), names.len()) {
+        (true, 1) => Credentials::Public,
+        (true, _) => {
+            section.refuse(
+                "credentials",
+                "\"none\" makes the route public, so it stands alone",
+                r#"["none"]"#,
+            );
+            DEFAULT
+        }
+        // Kinds that were refused are not in the list; their refusal has been noted.
+        (false, 0) => {
+            section.refuse(
+                "credentials",
+                "names no kind that is accepted; a public route has [\"none\"]",
+                EXAMPLE,
+            );
+            DEFAULT
+        }
+        (false, _) => Credentials::OneOf { api_key: holds("api_key"), session: holds("session") },
+    }
+}
+
+fn credential(item: &Item) -> Result<&'static str, Problem> {
+    let text = item.text()?;
+    if let Some(known) = CREDENTIALS.iter().find(|known| **known == text) {
+        return Ok(known);
+    }
+    if text == "jwt" || text.starts_with("webhook:") {
+        return Err(format!("{text:?} is not supported in this version"));
+    }
+    let hint = suggest::did_you_mean(text, CREDENTIALS);
+    Err(format!("{text:?} is not a kind of credential{hint}"))
+}
+
+fn upstream(item: &Item, upstreams: &Upstreams) -> Result<Option<Arc<Upstream>>, Problem> {
+    let text = item.text()?;
+    if text.starts_with('@') {
+        return Err(format!("{text:?} is not supported in this version"));
+    }
+    upstreams.find(text)
+}
+
+/// The name inside `{name}`, when the path has such a parameter (or could not be read itself).
+fn path_parameter(item: &Item, path: Option<&PathTemplate>) -> Result<String, Problem> {
+    let text = item.text()?;
+    let Some(name) = text.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) else {
+        return Err(format!("{text:?} is not a path parameter in braces"));
+    };
+    if let Some(path) = path {
+        // The remainder holds slashes: it cannot be a name.
+        let single = path
+            .segments()
+            .iter()
+            .any(|segment| matches!(segment, super::path::Segment::Parameter(one) if one == name));
+        if !single {
+            let hint = suggest::did_you_mean(name, path.parameters());
+            return Err(format!("{:?} has no parameter {{{name}}}{hint}", path.as_str()));
+        }
+    }
+    Ok(name.to_owned())
+}
+
+/// A name or an address, without a port.
+fn host(item: &Item) -> Result<String, Problem> {
+    let text = item.text()?;
+    let v6 = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    if let Some(ip) = v6 {
+        let ip: std::net::Ipv6Addr = ip.parse().map_err(|_| format!("{text:?} is not a host"))?;
+        return Ok(format!("[{ip}]"));
+    }
+    if text.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let why = match text {
+        text if text.contains('*') => "wildcards are not matched; leave host out to serve any",
+        text if text.contains(':') => "a port is not compared; leave it out",
+        text if !text.is_ascii() => "write it in its ASCII form (xn--...)",
+        _ => "it is not a host name",
+    };
+    host_name(text).ok_or_else(|| format!("{text:?}: {why}"))
+}
+
+const CREDENTIALS: [&str; 3] = ["api_key", "session", "none"];
