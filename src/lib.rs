@@ -54,3 +54,4 @@
 
 pub mod config;
 pub mod domain;
+pub mod telemetry;

@@ -1,0 +1,118 @@
+//! What a record's line says.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+
+use super::record::{AccessRecord, AuthFailure};
+use crate::telemetry::{
+    line::{Line, LineFormat},
+    metrics::auth::method_label,
+    redact::Redactor,
+};
+
+/// Appends the record's line, and the one about its failed credential if it has one. Returns how many.
+pub(super) fn write(
+    buffer: &mut Vec<u8>,
+    record: &AccessRecord,
+    format: LineFormat,
+    redactor: &Redactor,
+) -> u64 {
+    request(Line::begin(buffer, format, redactor), record);
+    match &record.auth_failure {
+        None => 1,
+        Some(failure) => {
+            auth_failed(Line::begin(buffer, format, redactor), record, failure);
+            2
+        }
+    }
+}
+
+fn request(mut line: Line<'_>, record: &AccessRecord) {
+    line.bare("ts", record.ts);
+    line.word("level", "info");
+    line.word("msg", "request");
+    header(&mut line, "request_id", record.request_id.as_ref());
+    line.foreign("method", Some(record.method.as_str()));
+    header(&mut line, "host", record.host.as_ref());
+    line.foreign("path", record.path.as_deref().map(legible).as_deref());
+    line.number("status", record.status.as_u16());
+    let micros = record.duration.as_micros();
+    line.number("duration_ms", format_args!("{}.{:03}", micros / 1000, micros % 1000));
+    line.foreign("upstream", record.upstream.as_deref());
+    line.foreign("route", record.route.as_deref());
+    address(&mut line, record);
+    line.word("auth_method", method_label(record.auth_method).1);
+    header(&mut line, "credential", record.credential.as_ref());
+    header(&mut line, "tenant", record.tenant.as_ref());
+    header(&mut line, "team", record.team.as_ref());
+    line.word("outcome", record.outcome);
+    line.number("bytes_in", record.bytes_in);
+    line.number("bytes_out", record.bytes_out);
+    line.end();
+}
+
+/// A path without needless encoding (RFC 3986 section 6.2.2.2): `osk%5F...` is a key as well and has to look like one
+/// to be cut.
+fn legible(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut pieces = path.split('%');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let octet = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let unreserved = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~".contains(octet);
+        if let Some(octet) = octet.filter(unreserved) {
+            text.push(char::from(octet));
+            text.push_str(&piece[2..]);
+        } else {
+            text.push('%');
+            text.push_str(piece);
+        }
+    }
+    Cow::Owned(text)
+}
+
+fn auth_failed(mut line: Line<'_>, record: &AccessRecord, failure: &AuthFailure) {
+    line.bare("ts", record.ts);
+    line.word("level", "warn");
+    line.word("msg", "api_key.auth_failed");
+    header(&mut line, "request_id", record.request_id.as_ref());
+    address(&mut line, record);
+    line.foreign("route", record.route.as_deref());
+    line.foreign("prefix", failure.prefix.as_deref());
+    line.word("reason", failure.reason);
+    line.end();
+}
+
+fn header(line: &mut Line<'_>, key: &str, value: Option<&HeaderValue>) {
+    let text: Option<Cow<'_, str>> = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    line.foreign(key, text.as_deref());
+}
+
+fn address(line: &mut Line<'_>, record: &AccessRecord) {
+    if let Some(address) = record.client_ip {
+        line.bare("client_ip", address);
+    } else {
+        line.foreign("client_ip", None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoded_key_looks_like_one() {
+        for (path, legible_path) in [
+            ("/a/b", "/a/b"),
+            ("/%6Fsk%5fAbC%2d", "/osk_AbC-"),
+            ("/%2F%0a%41%%zz%4", "/%2F%0aA%%zz%4"),
+            ("/%+1%é", "/%+1%é"),
+            ("/%255F", "/%255F"),
+        ] {
+            assert_eq!(legible(path), legible_path, "{path}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What never prints: secrets that got into text which was not meant to carry them.
+//!
+//! Types keep secrets out of our own messages; this is for text that somebody else chose - a path, an error
+//! of a library, the message of a panic. It knows what the profile's keys look like, and two shapes that
+//! every deployment has: `Bearer ...` and the password in `scheme://user:password@host`.
+
+use std::borrow::Cow;
+
+use crate::domain::key::token::KeyShape;
+
+/// Cuts secrets out of text.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    /// What keys begin with, and how many of the characters after it are public.
+    keys: Option<(Box<str>, usize)>,
+}
+
+impl Redactor {
+    /// Knows the platform's keys by sight.
+    pub fn new(keys: &KeyShape) -> Self {
+        Self { keys: Some((keys.literal().into(), keys.public().length)) }
+    }
+
+    /// The text, with `***` in the place of each secret. A key keeps its public prefix.
+    pub fn clean<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut out = String::new();
+        let mut copied = 0;
+        let mut at = 0;
+        while let Some(begin) = text[at..].bytes().position(|byte| self.may_begin(byte)) {
+            at += begin;
+            let Some((from, to)) = self.secret_at(text, at) else {
+                at += 1;
+                continue;
+            };
+            out.push_str(&text[copied..from]);
+            out.push_str("***");
+            copied = to;
+            at = to;
+        }
+        if copied == 0 {
+            return Cow::Borrowed(text);
+        }
+        out.push_str(&text[copied..]);
+        Cow::Owned(out)
+    }
+
+    /// The secret part of what begins at `at`, as a range of bytes.
+    fn secret_at(&self, text: &str, at: usize) -> Option<(usize, usize)> {
+        let rest = &text[at..];
+        self.key(rest)
+            .or_else(|| bearer(rest))
+            .or_else(|| password(rest))
+            .map(|(from, to)| (at + from, at + to))
+    }
+
+    /// A quick look at the first byte, always ASCII, so that what follows starts on a character.
+    fn may_begin(&self, byte: u8) -> bool {
+        matches!(byte, b':' | b'b' | b'B')
+            || self.keys.as_ref().is_some_and(|(literal, _)| literal.as_bytes().first() == Some(&byte))
+    }
+
+    fn key(&self, rest: &str) -> Option<(usize, usize)> {
+        let (literal, public) = self.keys.as_ref()?;
+        let tail = rest.strip_prefix(&**literal)?;
+        // The separator between the two halves of a key is no secret.
+        let shown = public + usize::from(tail.as_bytes().get(*public) == Some(&b'_'));
+        let end = run(tail, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        (end > shown).then_some((literal.len() + shown, literal.len() + end))
+    }
+}
+
+fn bearer(rest: &str) -> Option<(usize, usize)> {
+    let scheme = rest.get(..SCHEME.len())?;
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return None;
+    }
+    let token = run(&rest[SCHEME.len()..], |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'~' | b'+' | b'/' | b'=')
+    });
+    // "Bearer token is missing" is a sentence; tokens are longer than words.
+    (token >= SHORTEST_TOKEN).then_some((SCHEME.len(), SCHEME.len() + token))
+}
+
+fn password(rest: &str) -> Option<(usize, usize)> {
+    let authority = rest.strip_prefix("://")?;
+    let end = run(authority, |byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'"'));
+    let at = authority[..end].rfind('@')?;
+    let colon = authority[..at].find(':')?;
+    Some(("://".len() + colon + 1, "://".len() + at))
+}
+
+/// How many bytes from the beginning on satisfy this.
+fn run(text: &str, belongs: impl Fn(u8) -> bool) -> usize {
+    text.bytes().position(|byte| !belongs(byte)).unwrap_or(text.len())
+}
+
+const SCHEME: &str = "bearer ";
+const SHORTEST_TOKEN: usize = 12;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::key::token::{Alphabet, Part};
+
+    /// Knows keys such as `osk_AbCdEfGh_...`.
+    pub(in crate::telemetry) fn redactor() -> Redactor {
+        let part = |length| Part { length, alphabet: Alphabet::Base62 };
+        Redactor::new(&KeyShape::new("osk_", part(8), part(24), true).expect("a shape"))
+    }
+
+    #[test]
+    fn a_key_in_free_text_keeps_its_public_characters_only() {
+        let clean = |text| redactor().clean(text).into_owned();
+        assert_eq!(clean("/v1/osk_AbCdEfGh_SECRETSECRET/x"), "/v1/osk_AbCdEfGh_***/x");
+        assert_eq!(clean("a=osk_12345678_SECRET,b=osk_AbCdEfGhS"), "a=osk_12345678_***,b=osk_AbCdEfGh***");
+        assert_eq!(clean("osk_AbCdEfGh"), "osk_AbCdEfGh", "the prefix alone is public");
+        assert_eq!(clean("osk_"), "osk_");
+        assert_eq!(clean("oosk_AbCdEfGh_S"), "oosk_AbCdEfGh_***");
+    }
+
+    #[test]
+    fn tokens_and_passwords_go_whatever_the_profile() {
+        let clean = |text| Redactor::default().clean(text).into_owned();
+        assert_eq!(clean("Authorization: BEARER eyJhbGciOi.J9.sig end"), "Authorization: BEARER *** end");
+        assert_eq!(clean("a bearer token is missing"), "a bearer token is missing");
+        assert_eq!(clean("postgres://gate:hu@nter2@db/x"), "postgres://gate:***@db/x");
+        assert_eq!(clean("see https://example.com:80/a@b"), "see https://example.com:80/a@b");
+    }
+
+    #[test]
+    fn text_without_secrets_is_not_copied() {
+        assert!(matches!(redactor().clean("/v1/scans/ünïcode"), Cow::Borrowed(_)));
+        assert_eq!(redactor().clean("ü osk_AbCdEfGhSECRET ü"), "ü osk_AbCdEfGh*** ü");
+    }
+}
