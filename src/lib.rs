@@ -54,4 +54,5 @@
 
 pub mod config;
 pub mod domain;
+pub mod runtime;
 pub mod telemetry;
