@@ -1,0 +1,242 @@
+//! API keys: what a row holds ([`Key`]), and the statements on it. Looking one up for a decision is `held`,
+//! counting and listing `list`, changing `write`.
+
+mod held;
+mod list;
+mod write;
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+pub use self::{
+    held::{FOREIGN_PREFIX, Held, Minter, Person, Place, digest_lookup, find, find_by_prefix, find_foreign},
+    list::{Census, Filter, Listed, Page, active_families, census, find_any, has_children, is_taken, list},
+    write::{
+        Details, Ended, insert, link_successor, move_children, revoke, revoke_of_children, revoke_of_owner,
+        set_details, set_life, set_mac,
+    },
+};
+use super::{
+    db::{Columns, Row, hex, unhex},
+    error::StoreError,
+};
+use crate::domain::{
+    access::{Networks, RatePerMinute},
+    boundary::{Boundary, BoundaryKind},
+    id::{KeyId, OrgId, ProjectId, TeamId, UserId},
+    key::{
+        secret::{KeyHash, Mac},
+        state::Life,
+    },
+    time::Timestamp,
+};
+
+/// How a request has to carry the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityLevel {
+    /// As it is (R001_04).
+    Standard,
+    /// As a signature over the request (R001_05).
+    Advanced,
+}
+
+impl SecurityLevel {
+    /// The name used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Advanced => "advanced",
+        }
+    }
+}
+
+impl fmt::Display for SecurityLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Text that names no security level.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a security level: expected standard or advanced")]
+pub struct NotALevel;
+
+impl FromStr for SecurityLevel {
+    type Err = NotALevel;
+
+    fn from_str(text: &str) -> Result<Self, NotALevel> {
+        [Self::Standard, Self::Advanced].into_iter().find(|level| level.as_str() == text).ok_or(NotALevel)
+    }
+}
+
+/// How a key is found when somebody presents it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// By its public characters, which the profile's shape tells.
+    Public,
+    /// A key of another shape: by `sha256:<hex>` of all of it, or by the characters it begins with.
+    Foreign(String),
+}
+
+/// A key as stored. Its text is not: only what proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Where it acts.
+    pub boundary: Boundary,
+    /// Whose it is; none: the organization's.
+    pub owner: Option<UserId>,
+    /// Who issued it, as far as that was a person who is still known.
+    pub created_by: Option<UserId>,
+    /// The key that minted it.
+    pub parent: Option<KeyId>,
+    /// The first key of its chain of rotations.
+    pub family: KeyId,
+    /// Its label.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its public characters.
+    pub prefix: String,
+    /// How it is found.
+    pub lookup: Lookup,
+    /// The durable proof.
+    pub hash: KeyHash,
+    /// The fast proof; none until the key was seen once.
+    pub mac: Option<Mac>,
+    /// When it came from elsewhere with its hash.
+    pub imported_at: Option<Timestamp>,
+    /// The names of what it may do; none: everything its authority gives.
+    pub scopes: Option<Vec<String>>,
+    /// The roles attached to it; none: its holder's.
+    pub roles: Option<Vec<String>>,
+    /// The role that it acts with instead of its issuer's.
+    pub effective_role: Option<String>,
+    /// How it has to be carried.
+    pub security_level: SecurityLevel,
+    /// A label such as `production`.
+    pub environment: Option<String>,
+    /// How often it may call; none: the configured default.
+    pub rate: Option<RatePerMinute>,
+    /// From where it may call.
+    pub networks: Networks,
+    /// Its dates.
+    pub life: Life,
+    /// When it last passed.
+    pub last_used_at: Option<Timestamp>,
+    /// From where it last passed.
+    pub last_used_ip: Option<IpAddr>,
+    /// How often it passed.
+    pub usage_count: u64,
+    /// The key it replaced.
+    pub rotated_from: Option<KeyId>,
+    /// The key that replaced it.
+    pub rotated_to: Option<KeyId>,
+}
+
+impl Key {
+    /// What the change feed names it by.
+    pub fn looked_up_by(&self) -> &str {
+        match &self.lookup {
+            Lookup::Public => &self.prefix,
+            Lookup::Foreign(lookup) => lookup,
+        }
+    }
+
+    /// The change that voids what is remembered about it.
+    pub fn changed(&self) -> super::changes::Subject {
+        super::changes::Subject::Key {
+            org: self.boundary.org(),
+            id: self.id,
+            lookup: self.looked_up_by().to_owned(),
+        }
+    }
+}
+
+/// All columns of the table `k`, to be used with [`parse`].
+macro_rules! columns {
+    () => {
+        "k.id, k.org_id, k.team_id, k.project_id, k.scope, k.owner_user_id, k.created_by, k.parent_id, k.family_id,
+         k.name, k.description, k.prefix, k.foreign_lookup, k.hash, k.mac, k.imported_at, k.scopes, k.roles,
+         k.effective_role, k.security_level, k.environment, k.rate_limit_per_minute, k.allowed_ips, k.created_at,
+         k.expires_at, k.grace_until, k.revoked_at, k.last_used_at, k.last_used_ip, k.usage_count, k.rotated_from,
+         k.rotated_to"
+    };
+}
+use columns;
+
+/// Longer texts did not come through the service; they are not worth holding in memory.
+const LONGEST_TEXT: usize = 16 * 1024;
+
+fn parse(row: &Row) -> Result<Key, StoreError> {
+    let columns = Columns::of(row, "api_keys", "id");
+    for column in ["name", "description", "prefix", "scopes", "roles", "environment", "allowed_ips"] {
+        if columns.maybe_text(column)?.is_some_and(|text| text.len() > LONGEST_TEXT) {
+            return Err(columns.bad(column, "too long"));
+        }
+    }
+    let created_at = columns.time("created_at")?;
+    Ok(Key {
+        id: columns.parse("id")?,
+        boundary: boundary(&columns)?,
+        owner: columns.maybe_parse("owner_user_id")?,
+        created_by: columns.maybe_parse("created_by")?,
+        parent: columns.maybe_parse("parent_id")?,
+        family: columns.parse("family_id")?,
+        name: columns.text("name")?,
+        description: columns.maybe_text("description")?,
+        prefix: columns.text("prefix")?,
+        lookup: columns.maybe_text("foreign_lookup")?.map_or(Lookup::Public, Lookup::Foreign),
+        hash: KeyHash::parse(&columns.text("hash")?).map_err(|error| columns.bad("hash", error))?,
+        mac: mac(&columns)?,
+        imported_at: columns.maybe_time("imported_at")?,
+        scopes: columns.maybe_list("scopes")?,
+        roles: columns.maybe_list("roles")?,
+        effective_role: columns.maybe_text("effective_role")?,
+        security_level: columns.parse("security_level")?,
+        environment: columns.maybe_text("environment")?,
+        rate: rate(&columns)?,
+        networks: Networks::parse(&columns.list("allowed_ips")?)
+            .map_err(|error| columns.bad("allowed_ips", error))?,
+        life: Life {
+            created_at,
+            expires_at: columns.maybe_time("expires_at")?,
+            grace_until: columns.maybe_time("grace_until")?,
+            revoked_at: columns.maybe_time("revoked_at")?,
+        },
+        last_used_at: columns.maybe_time("last_used_at")?,
+        last_used_ip: columns.maybe_parse("last_used_ip")?,
+        usage_count: columns.count("usage_count")?,
+        rotated_from: columns.maybe_parse("rotated_from")?,
+        rotated_to: columns.maybe_parse("rotated_to")?,
+    })
+}
+
+fn boundary(columns: &Columns<'_>) -> Result<Boundary, StoreError> {
+    let org: OrgId = columns.parse("org_id")?;
+    let team: Option<TeamId> = columns.maybe_parse("team_id")?;
+    let project: Option<ProjectId> = columns.maybe_parse("project_id")?;
+    match (columns.parse("scope")?, team, project) {
+        (BoundaryKind::Org, None, None) => Ok(Boundary::Org(org)),
+        (BoundaryKind::Team, Some(team), None) => Ok(Boundary::Team(org, team)),
+        (BoundaryKind::Project, Some(team), Some(project)) => Ok(Boundary::Project(org, team, project)),
+        _ => Err(columns.bad("scope", "does not fit team_id and project_id")),
+    }
+}
+
+fn rate(columns: &Columns<'_>) -> Result<Option<RatePerMinute>, StoreError> {
+    let Some(number) = columns.maybe_number("rate_limit_per_minute")? else { return Ok(None) };
+    let rate = u32::try_from(number).ok().and_then(|number| RatePerMinute::new(number).ok());
+    rate.map(Some).ok_or_else(|| columns.bad("rate_limit_per_minute", "not a rate"))
+}
+
+fn mac(columns: &Columns<'_>) -> Result<Option<Mac>, StoreError> {
+    let Some(text) = columns.maybe_text("mac")? else { return Ok(None) };
+    let bytes = unhex(&text);
+    let mac = bytes.and_then(|bytes| Mac::from_bytes(&bytes));
+    mac.map(Some).ok_or_else(|| columns.bad("mac", "not a MAC"))
+}
+
+fn mac_text(mac: Mac) -> String {
+    hex(&mac.to_bytes())
+}
