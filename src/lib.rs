@@ -54,6 +54,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod proxy;
 pub mod runtime;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,115 @@
+//! From a credential to a permit: who it is, whether they may, and whether not too often.
+
+use std::{rc::Rc, sync::Arc};
+
+use http::HeaderMap;
+
+use super::{
+    authenticate::key::Failure,
+    credential::{self, Credential},
+    directory::Record,
+    record::Exchange,
+    reject::Refusal,
+};
+use crate::{
+    domain::{
+        access::{self, Action, Denied, Method, Permit},
+        key::token::Digest,
+    },
+    telemetry::metrics::Outcome,
+};
+
+/// A request that may be forwarded, and who asks; nobody on a public route.
+pub struct Admitted {
+    /// Opens the way to the upstream.
+    pub permit: Permit,
+    /// The key that asks.
+    pub caller: Option<Arc<Record>>,
+}
+
+/// Decides a request, the rate limit included, and counts the decision as one.
+pub async fn admit(
+    exchange: &mut Exchange,
+    action: &Action<'_>,
+    headers: &mut HeaderMap,
+) -> Result<Admitted, Refusal> {
+    let mut decision = decide(exchange, action, headers).await;
+    if let Ok(Admitted { caller: Some(caller), .. }) = &decision {
+        match exchange.standing.enter(caller) {
+            Ok(()) => exchange.used(caller),
+            Err(refusal) => decision = Err(refusal),
+        }
+    }
+    exchange.decided(decision.as_ref().map_or_else(|refusal| Outcome::of(refusal.code()), |_| Outcome::OK));
+    decision
+}
+
+/// Takes the credential out of the request, proves it, and judges what it may.
+async fn decide(
+    exchange: &mut Exchange,
+    action: &Action<'_>,
+    headers: &mut HeaderMap,
+) -> Result<Admitted, Refusal> {
+    let serving = Rc::clone(&exchange.serving);
+    let rules = &serving.snapshot.rules;
+    let keep = rules.identity.forward_credentials;
+    let (client, now) = (exchange.client.address, exchange.began.wall);
+    if action.public {
+        if !keep {
+            credential::discard(headers, &rules.profile.keys);
+        }
+        let permit = access::decide(None, action, client, now).map_err(Refusal::Denied)?;
+        return Ok(Admitted { permit, caller: None });
+    }
+    let credential =
+        credential::take(headers, &rules.profile.keys, keep).map_err(|_| Refusal::CredentialConflict)?;
+    let Some(credential) = credential else { return Err(Refusal::Denied(Denied::Missing)) };
+    exchange.presented(Method::ApiKey);
+    let caller = authenticate(exchange, &credential).await?;
+    exchange.proved(&caller);
+    let permit = access::decide(Some(&caller.principal), action, client, now).map_err(|denied| {
+        let refusal = Refusal::Denied(denied);
+        if matches!(denied, Denied::Revoked | Denied::Expired) {
+            exchange.failed(&caller.principal.credential, &refusal);
+        }
+        refusal
+    })?;
+    Ok(Admitted { permit, caller: Some(caller) })
+}
+
+/// Most requests end here at the first line: a credential that this worker has seen, and nothing has changed.
+async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Result<Arc<Record>, Refusal> {
+    let text = credential.text();
+    let digest = Digest::of(text);
+    let rules = &exchange.serving.snapshot.rules;
+    let (worker, gateway) = (&exchange.worker, &exchange.worker.gateway);
+    if gateway.cache.is_fresh(exchange.began.uptime)
+        && let Some(record) = worker.known.find(&digest, rules.generation)
+    {
+        gateway.cache.count_hit();
+        return Ok(record);
+    }
+    let address = exchange.client.address.unwrap_or(exchange.peer.ip);
+    match gateway.keys.prove(text, digest, rules, address).await {
+        Ok(record) => {
+            worker.known.remember(digest, &record);
+            Ok(record)
+        }
+        Err(failure) => Err(refuse(failure, exchange)),
+    }
+}
+
+fn refuse(failure: Failure, exchange: &mut Exchange) -> Refusal {
+    let (refusal, prefix) = match failure {
+        Failure::Malformed => (Refusal::CredentialMalformed, "".into()),
+        Failure::Invalid { prefix } => (Refusal::CredentialInvalid, prefix),
+        Failure::TooMany { prefix } => (Refusal::TooManyFailures, prefix),
+        Failure::Overloaded => return Refusal::Overloaded,
+        Failure::Store(error) => {
+            tracing::debug!(%error, "a key could not be looked up");
+            return Refusal::StoreUnavailable;
+        }
+    };
+    exchange.failed(&prefix, &refusal);
+    refusal
+}

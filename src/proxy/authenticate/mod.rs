@@ -1,0 +1,4 @@
+//! Who is asking: one file for each kind of credential.
+
+pub mod key;
+mod pace;

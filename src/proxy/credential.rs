@@ -1,0 +1,151 @@
+//! Takes the credential out of a request (R000_15, R002_08, R001_11).
+//!
+//! `X-API-Key` comes first, then `Authorization: Bearer`, then, where the profile says so, a bare `Authorization`
+//! beside the key's id. The query string is never looked at. What is not ours - Basic, a foreign token beside
+//! `X-API-Key` - stays for the upstream.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, Entry},
+};
+
+use crate::domain::profile::{Carrier, KeyRules};
+
+/// The header that carries a key and nothing else.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The header that names the key beside a bare `Authorization` (R001_11).
+pub const X_XDR_AUTH_ID: HeaderName = HeaderName::from_static("x-xdr-auth-id");
+
+/// A credential as it was sent. Never prints.
+#[derive(Clone)]
+pub struct Credential {
+    value: HeaderValue,
+    start: usize,
+    end: usize,
+}
+
+impl Credential {
+    /// The credential itself. Empty when the header held what no credential can.
+    pub fn text(&self) -> &str {
+        self.value.to_str().ok().and_then(|text| text.get(self.start..self.end)).unwrap_or_default()
+    }
+
+    /// Whether it begins like one of our keys, also where what follows is no text.
+    fn claims(&self, rules: &KeyRules) -> bool {
+        let sent = self.value.as_bytes().get(self.start..self.end).unwrap_or_default();
+        sent.starts_with(rules.shape.literal().as_bytes())
+    }
+
+    fn whole(value: &HeaderValue) -> Self {
+        Self::from(value, 0)
+    }
+
+    /// White space around it is tolerated (R002_08), inside it is not: the shape will refuse it.
+    fn from(value: &HeaderValue, start: usize) -> Self {
+        let bytes = value.as_bytes();
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let start = start + bytes[start..].iter().take_while(|byte| blank(byte)).count();
+        let end = bytes.len() - bytes[start..].iter().rev().take_while(|byte| blank(byte)).count();
+        Self { value: value.clone(), start, end }
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential(..)")
+    }
+}
+
+/// Two credentials in one request: which one is meant is not for us to guess (RFC 6750 section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict;
+
+/// Finds the credential and, unless `keep`, removes it.
+pub fn take(headers: &mut HeaderMap, rules: &KeyRules, keep: bool) -> Result<Option<Credential>, Conflict> {
+    let key = if rules.carried_by(Carrier::ApiKeyHeader) { only(headers, &X_API_KEY)? } else { None };
+    let key = key.map(Credential::whole);
+    let authorization = authorization(headers, rules, key.is_some())?;
+    let key_was_ours = key.is_some();
+    let ours = match (&key, &authorization) {
+        (Some(key), Some((other, _))) if key.text() != other.text() => return Err(Conflict),
+        (Some(_), _) => key,
+        (None, Some((credential, _))) => Some(credential.clone()),
+        (None, None) => None,
+    };
+    if !keep {
+        if key_was_ours {
+            headers.remove(X_API_KEY);
+        }
+        if authorization.is_some() {
+            headers.remove(AUTHORIZATION);
+        }
+        if let Some((_, Carrier::Bare)) = authorization {
+            headers.remove(X_XDR_AUTH_ID);
+        }
+    }
+    Ok(ours)
+}
+
+/// On a route that asks for no credential, one of ours is removed all the same: the upstream has no use for it.
+pub fn discard(headers: &mut HeaderMap, rules: &KeyRules) {
+    if let Entry::Occupied(keys) = headers.entry(X_API_KEY)
+        && keys.iter().map(Credential::whole).any(|key| key.claims(rules))
+    {
+        keys.remove();
+    }
+    if let Entry::Occupied(values) = headers.entry(AUTHORIZATION)
+        && values.iter().filter_map(bearer).any(|token| token.claims(rules))
+    {
+        values.remove();
+    }
+}
+
+/// What in `Authorization` is ours. Beside an `X-API-Key`, a bearer token is ours only if it looks like one of
+/// our keys.
+fn authorization(
+    headers: &HeaderMap,
+    rules: &KeyRules,
+    beside_key: bool,
+) -> Result<Option<(Credential, Carrier)>, Conflict> {
+    let mut found: Option<(Credential, Carrier)> = None;
+    for value in headers.get_all(AUTHORIZATION) {
+        let ours = match bearer(value) {
+            Some(token) if rules.carried_by(Carrier::Bearer) && (!beside_key || token.claims(rules)) => {
+                Some((token, Carrier::Bearer))
+            }
+            None if rules.carried_by(Carrier::Bare) && headers.contains_key(X_XDR_AUTH_ID) => {
+                let bare = Credential::whole(value);
+                let named = only(headers, &X_XDR_AUTH_ID)?.map(Credential::whole);
+                // The id must be the key's own: a key sent under another's id is nobody's.
+                let fits = named.is_some_and(|id| names(rules, id.text(), bare.text()));
+                Some((if fits { bare } else { Credential { end: 0, start: 0, ..bare } }, Carrier::Bare))
+            }
+            _ => None,
+        };
+        match (&found, ours) {
+            (Some((first, _)), Some((second, _))) if first.text() != second.text() => return Err(Conflict),
+            (_, Some(ours)) => found = Some(ours),
+            (_, None) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn names(rules: &KeyRules, id: &str, key: &str) -> bool {
+    rules.shape.parse(key).is_ok_and(|presented| presented.public == id)
+}
+
+/// The token after the scheme, whose case does not matter (RFC 9110 section 11.1).
+fn bearer(value: &HeaderValue) -> Option<Credential> {
+    const SCHEME: &[u8] = b"bearer";
+    let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME.len())?;
+    let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    (scheme.eq_ignore_ascii_case(SCHEME) && separated).then(|| Credential::from(value, SCHEME.len()))
+}
+
+/// The one value of a header; the same value twice is one, two values are a conflict.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Conflict> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.all(|value| Some(value) == first) { Ok(first) } else { Err(Conflict) }
+}

@@ -1,0 +1,106 @@
+//! What the data plane must know about credentials, and no more: one narrow port, cached in memory.
+//!
+//! [`Directory`] is the port; [`Cache`] remembers what it said; [`follow`] keeps the memory honest by the
+//! change feed. A secret's proof never grows old, the state of a key does: see [`cache`].
+
+pub mod cache;
+mod feed;
+pub mod follow;
+pub mod lookup;
+pub mod memory;
+mod record;
+mod registry;
+mod rules;
+
+use std::{future::Future, pin::Pin};
+
+pub use cache::Cache;
+pub use lookup::Lookup;
+pub use record::{Proof, Record};
+pub use rules::Rules;
+
+use crate::domain::{
+    access::{Principal, RatePerMinute},
+    id::{ChangeId, KeyId, OrgId},
+    key::secret::Mac,
+    time::Timestamp,
+};
+
+/// An answer that may take a while.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
+
+/// Where keys and their changes are read.
+pub trait Directory: Send + Sync + 'static {
+    /// The key of this name, judged by these rules, with everything joined that a decision needs; `None` when nobody holds it, or when
+    /// its row is damaged (which the directory reports, once).
+    fn find<'a>(&'a self, lookup: &'a Lookup, rules: &'a Rules) -> Answer<'a, Option<Entry>>;
+
+    /// The position of the newest change.
+    fn latest(&self) -> Answer<'_, ChangeId>;
+
+    /// What changed after a position, oldest first.
+    fn changes(&self, after: ChangeId) -> Answer<'_, Changes>;
+
+    /// Waits until there may be news; the caller polls now and then anyway.
+    fn news(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Stores a look-up MAC beside a key that had none under the present secret. Best effort.
+    fn heal(&self, key: KeyId, mac: Mac);
+}
+
+/// The store cannot be asked now. Never a statement about a credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be reached: {0}")]
+pub struct Unavailable(pub String);
+
+/// A key as the directory knows it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Which key.
+    pub id: KeyId,
+    /// The first key of its rotation chain: limits are shared along the chain.
+    pub family: KeyId,
+    /// Who presents it.
+    pub principal: Principal,
+    /// Its own rate limit, or the default one.
+    pub rate: Option<RatePerMinute>,
+    /// What proves it.
+    pub proof: Proof,
+    /// When a rotation replaced it.
+    pub rotated_at: Option<Timestamp>,
+}
+
+/// A stretch of the change feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// The changes after the position asked for, up to and including `upto`.
+    These {
+        /// What changed.
+        changed: Vec<Change>,
+        /// The position reached.
+        upto: ChangeId,
+    },
+    /// The feed no longer reaches back that far: anything may have changed.
+    Everything {
+        /// The position reached.
+        upto: ChangeId,
+    },
+}
+
+/// One change of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// What it is about.
+    pub subject: Subject,
+    /// When it was made, by the clock of whoever made it.
+    pub at: Timestamp,
+}
+
+/// What one change names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One key.
+    Key(KeyId),
+    /// Everything of an organization: its members, teams, projects, roles.
+    Org(OrgId),
+}

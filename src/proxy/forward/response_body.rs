@@ -1,0 +1,201 @@
+//! The upstream's body on its way to the client.
+
+use std::{
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
+
+use super::request_body::Progress;
+use crate::proxy::{headers::HeaderRules, upstream::Connection};
+
+/// An answer's body that is being forwarded. It ends cleanly only where the upstream's did: everything else is an
+/// error, which makes hyper break the client's connection off, so that half an answer never looks like a whole one.
+///
+/// When it ends, one way or the other, it tells `F` once.
+pub struct ForwardedBody<F: FnOnce(Ended)> {
+    inner: Incoming,
+    connection: Option<Connection>,
+    progress: Option<Rc<Progress>>,
+    rules: Rc<HeaderRules>,
+    bytes: u64,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    timer_runs: bool,
+    on_end: Option<F>,
+}
+
+/// How an exchange ended whose answer had begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Of the request's body, as far as it was read.
+    pub bytes_in: u64,
+    /// Of the answer's body.
+    pub bytes_out: u64,
+    /// In which way.
+    pub how: End,
+}
+
+/// In which way an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All of it was passed on.
+    Complete,
+    /// The upstream broke off; the client's connection was broken off as well.
+    UpstreamBroke,
+    /// The upstream was silent for `timeouts.response`; likewise.
+    UpstreamStalled,
+    /// The client went away.
+    ClientLeft,
+}
+
+/// Why an answer is broken off.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenAnswer {
+    /// The upstream broke off.
+    #[error("the upstream broke off its answer: {0}")]
+    Broke(#[source] hyper::Error),
+    /// The upstream was silent for `timeouts.response`.
+    #[error("the upstream stopped in the middle of its answer")]
+    Stalled,
+}
+
+impl<F: FnOnce(Ended)> ForwardedBody<F> {
+    pub(super) fn new(
+        inner: Incoming,
+        connection: Connection,
+        progress: Option<Rc<Progress>>,
+        rules: Rc<HeaderRules>,
+        patience: Duration,
+        on_end: F,
+    ) -> Self {
+        let mut body = Self {
+            inner,
+            connection: Some(connection),
+            progress,
+            rules,
+            bytes: 0,
+            patience,
+            timer: None,
+            timer_runs: false,
+            on_end: Some(on_end),
+        };
+        // The connection is free again; the end is told when hyper has taken the head.
+        if body.inner.is_end_stream() {
+            body.release();
+        }
+        body
+    }
+
+    /// Puts the connection back, unless some of the request is still to be sent: then it finishes that alone and
+    /// closes.
+    fn release(&mut self) {
+        let sent = self.progress.as_ref().is_none_or(|progress| progress.is_finished());
+        if let Some(connection) = self.connection.take()
+            && sent
+        {
+            connection.keep();
+        }
+    }
+
+    fn end(&mut self, how: End) {
+        let bytes_in = self.progress.as_ref().map_or(0, |progress| progress.bytes());
+        if how == End::Complete {
+            self.release();
+        } else {
+            self.connection = None;
+        }
+        if let Some(on_end) = self.on_end.take() {
+            on_end(Ended { bytes_in, bytes_out: self.bytes, how });
+        }
+    }
+
+    /// Waits for the upstream, as long as its silence may last.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        if !self.timer_runs {
+            timer.set(sleep(self.patience));
+            self.timer_runs = true;
+        }
+        timer.as_mut().poll(context)
+    }
+}
+
+// Nothing in it is pinned in place.
+impl<F: FnOnce(Ended)> Unpin for ForwardedBody<F> {}
+
+impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
+    type Data = Bytes;
+    type Error = BrokenAnswer;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        let body = self.get_mut();
+        match Pin::new(&mut body.inner).poll_frame(context) {
+            Poll::Pending => {
+                if body.wait(context).is_pending() {
+                    return Poll::Pending;
+                }
+                body.end(End::UpstreamStalled);
+                Poll::Ready(Some(Err(BrokenAnswer::Stalled)))
+            }
+            Poll::Ready(None) => {
+                body.end(End::Complete);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                body.end(End::UpstreamBroke);
+                Poll::Ready(Some(Err(BrokenAnswer::Broke(error))))
+            }
+            Poll::Ready(Some(Ok(mut frame))) => {
+                body.timer_runs = false;
+                if let Some(data) = frame.data_ref() {
+                    body.bytes += u64::try_from(data.len()).unwrap_or(0);
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    body.rules.clean_trailers(trailers);
+                }
+                // hyper does not ask again behind the last frame of a known length.
+                if body.inner.is_end_stream() {
+                    body.end(End::Complete);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<F: FnOnce(Ended)> Drop for ForwardedBody<F> {
+    fn drop(&mut self) {
+        if self.on_end.is_some() {
+            // An answer without a body is never polled at all.
+            let whole = self.inner.is_end_stream();
+            self.end(if whole { End::Complete } else { End::ClientLeft });
+        }
+    }
+}
+
+impl<F: FnOnce(Ended)> fmt::Debug for ForwardedBody<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardedBody")
+            .field("connection", &self.connection)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}

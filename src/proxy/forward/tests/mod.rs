@@ -1,0 +1,303 @@
+//! Forwarding over real sockets, between a client and an upstream that do exactly as the test says.
+
+mod answers;
+mod bodies;
+mod connections;
+mod hostile_requests;
+
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{LocalSet, spawn_local},
+    time::timeout,
+};
+
+use super::*;
+use crate::{
+    config::{self, Balance, Timeouts},
+    domain::{
+        access::{Action, Target, decide},
+        time::Timestamp,
+    },
+    proxy::{
+        headers::{Hop, Pseudonym, authority},
+        upstream::{Upstream, Worker},
+    },
+};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Runs a test as a worker runs; a test that hangs fails.
+fn worker(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = LocalSet::new();
+    runtime.block_on(async { timeout(LONG, tasks.run_until(test)).await.expect("the test hangs") });
+}
+
+/// One end of a connection, with what was read but not asked for yet.
+struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    async fn connect(address: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, unread: Vec::new() }
+    }
+
+    async fn send(&mut self, text: impl AsRef<[u8]>) {
+        self.stream.write_all(text.as_ref()).await.unwrap();
+    }
+
+    /// Whatever comes until this was read, with it; what came, when the connection ended before.
+    async fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.unread.windows(end.len()).position(|part| part == end.as_bytes()) {
+                let rest = self.unread.split_off(at + end.len());
+                let read = std::mem::replace(&mut self.unread, rest);
+                return String::from_utf8_lossy(&read).into_owned();
+            }
+            let mut part = [0; 4096];
+            match self.stream.read(&mut part).await {
+                Ok(0) | Err(_) => {
+                    return String::from_utf8_lossy(&std::mem::take(&mut self.unread)).into_owned();
+                }
+                Ok(length) => self.unread.extend_from_slice(&part[..length]),
+            }
+        }
+    }
+
+    async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await
+    }
+
+    /// Everything until the other side closes.
+    async fn rest(&mut self) -> String {
+        self.until("\u{0}no such text\u{0}").await
+    }
+
+    /// Ends the connection with a reset.
+    fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// An upstream that runs this script on each connection, given how many came before it.
+async fn upstream<S, F>(script: S) -> SocketAddr
+where
+    S: Fn(usize, Wire) -> F + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn_local(async move {
+        for number in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            spawn_local(script(number, Wire::new(stream)));
+        }
+    });
+    address
+}
+
+/// An upstream that answers every request on every connection with the same text.
+async fn answering(answer: &'static str) -> SocketAddr {
+    upstream(move |_, mut wire| async move {
+        while wire.head().await.ends_with("\r\n\r\n") {
+            wire.send(answer).await;
+        }
+    })
+    .await
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+struct Gateway {
+    address: SocketAddr,
+    upstream: Rc<Upstream>,
+    ended: Rc<RefCell<Vec<Ended>>>,
+    failed: Rc<RefCell<Vec<ForwardError>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    most: u64,
+    silence: Duration,
+    timeouts: Timeouts,
+    max_connections: u32,
+    retries: u32,
+}
+
+const SETTINGS: Settings = Settings {
+    most: 0,
+    silence: LONG,
+    timeouts: Timeouts { connect: LONG, response: LONG, idle: LONG },
+    max_connections: 0,
+    retries: 1,
+};
+
+const SOON: Duration = Duration::from_millis(60);
+
+async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
+    let target = |address: &SocketAddr| config::Target {
+        authority: address.to_string().parse().unwrap(),
+        host: config::TargetHost::Address(address.ip()),
+        port: address.port(),
+    };
+    let config = config::Upstream {
+        name: "backend".into(),
+        targets: targets.iter().map(target).collect(),
+        balance: Balance::RoundRobin,
+        max_connections: NonZeroU32::new(settings.max_connections),
+        timeouts: settings.timeouts,
+        retries: settings.retries,
+    };
+    let alone = Worker { index: 0, of: NonZeroUsize::MIN };
+    let upstream = Upstream::new(&Arc::new(config), alone);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway {
+        address: listener.local_addr().unwrap(),
+        upstream,
+        ended: Rc::default(),
+        failed: Rc::default(),
+    };
+    let rules = Rc::new(HeaderRules::new([&"x-tenant-id".parse().unwrap()], Pseudonym::new(1)));
+    let (upstream, ended, failed) =
+        (Rc::clone(&gateway.upstream), Rc::clone(&gateway.ended), Rc::clone(&gateway.failed));
+    spawn_local(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (upstream, ended, failed, rules) =
+                (Rc::clone(&upstream), Rc::clone(&ended), Rc::clone(&failed), Rc::clone(&rules));
+            let (wire, watch) = crate::proxy::wire::Watched::new(stream, 1 << 20);
+            let service = service_fn(move |mut request| {
+                watch.mark(&mut request);
+                serve(
+                    request,
+                    settings,
+                    [Rc::clone(&upstream)],
+                    Rc::clone(&rules),
+                    Rc::clone(&ended),
+                    Rc::clone(&failed),
+                )
+            });
+            spawn_local(async move {
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(wire), service).await;
+            });
+        }
+    });
+    gateway
+}
+
+type Answer = Response<Either<ForwardedBody<Box<dyn FnOnce(Ended)>>, Full<Bytes>>>;
+
+async fn serve(
+    mut request: Request<Incoming>,
+    settings: Settings,
+    [upstream]: [Rc<Upstream>; 1],
+    rules: Rc<HeaderRules>,
+    ended: Rc<RefCell<Vec<Ended>>>,
+    failed: Rc<RefCell<Vec<ForwardError>>>,
+) -> Result<Answer, Infallible> {
+    let refusal = |status: u16, text: String| {
+        let body = Either::Right(Full::from(text));
+        Ok(Response::builder().status(status).header("connection", "close").body(body).unwrap())
+    };
+    if let Err(malformed) = authority(&request) {
+        return refusal(400, malformed.to_string());
+    }
+    let public = Action { public: true, permission: None, target: Target::default() };
+    let permit = decide(None, &public, None, Timestamp::default()).unwrap();
+    let (peer, request_id) = (HeaderValue::from_static("192.0.2.1"), HeaderValue::from_static("id"));
+    let hop = Hop { peer: &peer, peer_trusted: false, tls: false, request_id: &request_id, identity: &[] };
+    if let Err(looping) = rules.prepare(&mut request, &hop) {
+        return refusal(508, looping.to_string());
+    }
+    let target = crate::proxy::path::origin_form(request.uri(), None).unwrap();
+    *request.uri_mut() = target;
+    let limits = BodyLimits { most: NonZeroU64::new(settings.most), silence: settings.silence };
+    let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
+    match send(&upstream, permit, request, limits, &rules, on_end).await {
+        Ok(response) => Ok(response.map(Either::Left)),
+        Err(error) => {
+            let text = format!("{error:?}").split(['(', ' ', '{']).next().unwrap_or_default().to_owned();
+            failed.borrow_mut().push(error);
+            refusal(500, text)
+        }
+    }
+}
+
+impl Gateway {
+    async fn client(&self) -> Wire {
+        Wire::connect(self.address).await
+    }
+
+    /// Everything that comes for one request on a connection of its own.
+    async fn ask(&self, request: &str) -> String {
+        let mut client = self.client().await;
+        client.send(request).await;
+        client.rest().await
+    }
+
+    fn how(&self) -> Vec<End> {
+        self.ended.borrow().iter().map(|ended| ended.how).collect()
+    }
+
+    fn failures(&self) -> Vec<String> {
+        self.failed
+            .borrow()
+            .iter()
+            .map(|error| format!("{error:?}").split('(').next().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// What the scripts saw, in order.
+#[derive(Clone, Default)]
+struct Seen(Rc<RefCell<Vec<String>>>);
+
+impl Seen {
+    fn note(&self, what: impl Into<String>) {
+        self.0.borrow_mut().push(what.into());
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until this much was seen.
+    async fn at_least(&self, count: usize) -> Vec<String> {
+        while self.0.borrow().len() < count {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.all()
+    }
+}
+
+/// Waits until it is so.
+async fn until(so: impl Fn() -> bool) {
+    while !so() {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";

@@ -1,0 +1,64 @@
+//! What all workers share: the configuration, the memory of keys, the ways to count and log.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{authenticate::key::Keys, directory::Cache, snapshot::Snapshot};
+use crate::{
+    domain::time::Clock,
+    telemetry::{access_log::AccessLog, metrics::Metrics},
+};
+
+/// The data plane of one node.
+pub struct Gateway {
+    /// Proves keys.
+    pub keys: Keys,
+    /// Remembers them.
+    pub cache: Cache,
+    /// What time it is.
+    pub clock: Clock,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// One line for each request.
+    pub log: AccessLog,
+    snapshot: ArcSwap<Snapshot>,
+    /// Of the snapshot: read for each request, where the snapshot itself is read once for each worker.
+    generation: AtomicU64,
+}
+
+impl Gateway {
+    /// A data plane that serves this configuration.
+    pub fn new(
+        snapshot: Snapshot,
+        keys: Keys,
+        cache: Cache,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        log: AccessLog,
+    ) -> Self {
+        let generation = AtomicU64::new(snapshot.rules.generation);
+        Self { keys, cache, clock, metrics, log, snapshot: ArcSwap::from_pointee(snapshot), generation }
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Which configuration is in force.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// From the next request on, this configuration.
+    pub fn reload(&self, snapshot: Snapshot) {
+        let generation = snapshot.rules.generation;
+        self.snapshot.store(Arc::new(snapshot));
+        self.generation.store(generation, Ordering::Release);
+    }
+}

@@ -1,0 +1,256 @@
+//! What hyper lets through although HTTP/1.1 forbids it: whom a request is for, and how long it is.
+//!
+//! Found by experiment against hyper 1.12; `tests` below and those of `forward` hold it to that.
+//! - Refused by hyper with 400 before the gateway sees the request: bytes that are no token in a method or name,
+//!   white space before a colon, folded lines, control characters, `Transfer-Encoding` in HTTP/1.0, a last
+//!   transfer coding other than `chunked`, a `Content-Length` that is not digits or overflows, two that differ, a
+//!   target that is neither path, URL nor authority. Too many or too long headers: 431.
+//! - Hidden by hyper: `Content-Length` beside `Transfer-Encoding` is dropped, the request read as chunked and the
+//!   connection closed after it (the minimum of RFC 9112 section 6.3); a `#` and what follows it is cut from the
+//!   target, so neither matched nor forwarded. [`Watched`](super::super::wire::Watched) sees both, and they are refused
+//!   here. Repeated equal `Content-Length` lines become one.
+//! - Passed on by hyper and refused here: a missing, repeated or malformed `Host`, user information in a target,
+//!   `Transfer-Encoding: gzip, chunked` or two such lines, `Content-Length: 010`.
+
+use std::{borrow::Cow, net::Ipv6Addr};
+
+use http::{
+    HeaderValue, Request, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    uri::Scheme,
+};
+
+use crate::proxy::wire::Flaw;
+
+/// Whom a request is for: the authority of its target in absolute form, else its `Host` (RFC 9112 section 3.2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// As it was sent, with its port.
+    pub text: &'a str,
+    /// What routes are chosen by: lower case, without port and trailing dot.
+    pub host: Cow<'a, str>,
+}
+
+/// A request that breaks a rule of HTTP; all of them are 400 `request_malformed`, and the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// HTTP/1.1 without `Host`.
+    #[error("the Host header is missing")]
+    HostMissing,
+    /// More than one line of it.
+    #[error("there is more than one Host header")]
+    HostRepeated,
+    /// Not a host name, address or port.
+    #[error("the Host header or the target's authority is not a host with an optional port")]
+    HostInvalid,
+    /// A target that is no path and no `http` URL.
+    #[error("the request target is neither a path nor an http URL")]
+    Target,
+    /// A transfer coding other than exactly `chunked`.
+    #[error("the transfer coding is not exactly chunked")]
+    TransferEncoding,
+    /// A length with leading zeros, which some programs read as octal.
+    #[error("the Content-Length is not a plain number")]
+    ContentLength,
+    /// What was seen in the bytes; [`Flaw::Fragment`] is `path_ambiguous`.
+    #[error(transparent)]
+    Flaw(#[from] Flaw),
+}
+
+/// Checks what hyper does not, and says whom the request is for; none only in HTTP/1.0.
+///
+/// Call it before anything else looks at the request. `CONNECT` and `OPTIONS *` are the caller's to answer: their
+/// targets have no path.
+pub fn authority<B>(request: &Request<B>) -> Result<Option<Authority<'_>>, Malformed> {
+    if let Some(flaw) = request.extensions().get::<Flaw>() {
+        return Err((*flaw).into());
+    }
+    let headers = request.headers();
+    // A body that some other server on the way would measure differently is a second request in disguise.
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Malformed::TransferEncoding);
+    }
+    if let Some(length) = headers.get(CONTENT_LENGTH)
+        && length.len() > 1
+        && length.as_bytes().starts_with(b"0")
+    {
+        return Err(Malformed::ContentLength);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let from_header = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(Malformed::HostRepeated),
+        (Some(host), None) => Some(parse(text(host)?)?),
+        (None, None) if request.version() == Version::HTTP_10 => None,
+        (None, None) => return Err(Malformed::HostMissing),
+    };
+    let uri = request.uri();
+    match (uri.scheme(), uri.authority()) {
+        (None, None) => Ok(from_header),
+        (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {
+            parse(authority.as_str()).map(Some)
+        }
+        _ => Err(Malformed::Target),
+    }
+}
+
+fn text(value: &HeaderValue) -> Result<&str, Malformed> {
+    value.to_str().map_err(|_| Malformed::HostInvalid)
+}
+
+/// A host with an optional port, narrower than RFC 3986 would have it: names of letters, digits, `-`, `_` and
+/// `.`, addresses, nothing that a backend might take for a path, a list or user information.
+fn parse(text: &str) -> Result<Authority<'_>, Malformed> {
+    let wrong = Malformed::HostInvalid;
+    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, behind) = bracketed.split_once(']').ok_or(wrong)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| wrong)?;
+        let port = behind.strip_prefix(':').or(behind.is_empty().then_some("")).ok_or(wrong)?;
+        (Cow::Owned(format!("[{address}]")), port)
+    } else {
+        let (host, port) = text.split_once(':').unwrap_or((text, ""));
+        if !is_name(host) {
+            return Err(wrong);
+        }
+        (canonical(host), port)
+    };
+    // An empty port (`gw:`) means the default one.
+    if !port.is_empty() && (!port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err()) {
+        return Err(wrong);
+    }
+    Ok(Authority { text, host })
+}
+
+fn is_name(host: &str) -> bool {
+    const LONGEST: usize = 255;
+    let name = host.strip_suffix('.').unwrap_or(host);
+    !name.is_empty()
+        && host.len() <= LONGEST
+        && name.split('.').all(|label| !label.is_empty())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// The one spelling of a name: lower case, without a trailing dot.
+fn canonical(host: &str) -> Cow<'_, str> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, headers: &[(&str, &[u8])]) -> Request<()> {
+        let mut request = Request::builder().uri(target).body(()).unwrap();
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        request
+    }
+
+    fn host(value: &str) -> Result<String, Malformed> {
+        let request = request("/", &[("host", value.as_bytes())]);
+        authority(&request).map(|authority| authority.unwrap().host.into_owned())
+    }
+
+    #[test]
+    fn one_host_has_one_spelling() {
+        for spelling in ["gw.example", "GW.Example.", "gw.example:80", "gw.example:", "Gw.example.:65535"] {
+            assert_eq!(host(spelling).as_deref(), Ok("gw.example"), "{spelling}");
+        }
+        assert_eq!(host("[2001:DB8:0::1]:8080").as_deref(), Ok("[2001:db8::1]"));
+        assert_eq!(host("127.0.0.1:8080").as_deref(), Ok("127.0.0.1"));
+        assert_eq!(host("xn--bcher-kva_x.example").as_deref(), Ok("xn--bcher-kva_x.example"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for value in [
+            "",
+            ".",
+            "a, b",
+            "a,b",
+            "a b",
+            "gw:99999",
+            "gw:-1",
+            "gw:+80",
+            "gw:8o",
+            "gw:80:80",
+            "[::1",
+            "[::1]80",
+            "[::g]",
+            "[127.0.0.1]",
+            "::1",
+            "gw/..",
+            "gw#",
+            "gw?x",
+            "user@gw",
+            "gw\\x",
+            "gw%2e",
+            "a..b",
+            ".gw",
+            "gw..",
+            "{gw}",
+            "gw;x",
+            "gw\tx",
+        ] {
+            assert_eq!(host(value), Err(Malformed::HostInvalid), "{value}");
+        }
+        assert!(host(&"a".repeat(256)).is_err());
+        let bytes = request("/", &[("host", b"gw\xff")]);
+        assert_eq!(authority(&bytes), Err(Malformed::HostInvalid));
+    }
+
+    #[test]
+    fn there_is_exactly_one_host() {
+        assert_eq!(authority(&request("/", &[])), Err(Malformed::HostMissing));
+        assert_eq!(
+            authority(&request("/", &[("host", b"gw"), ("host", b"gw")])),
+            Err(Malformed::HostRepeated)
+        );
+        let mut old = request("/", &[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(authority(&old), Ok(None));
+    }
+
+    #[test]
+    fn an_absolute_target_outweighs_the_host() {
+        let asked = request("http://GW:8080/x", &[("host", b"evil")]);
+        let found = authority(&asked).unwrap().unwrap();
+        assert_eq!((found.text, &*found.host), ("GW:8080", "gw"));
+        for target in ["http://u:p@gw/", "http://gw@evil/", "ftp://gw/", "gw:443", "foo"] {
+            assert!(authority(&request(target, &[("host", b"gw")])).is_err(), "{target}");
+        }
+        // The header must be right nevertheless.
+        assert_eq!(authority(&request("http://gw/", &[])), Err(Malformed::HostMissing));
+    }
+
+    #[test]
+    fn a_body_has_one_length() {
+        for (name, values, expected) in [
+            ("transfer-encoding", &["chunked"] as &[&str], None),
+            ("transfer-encoding", &["Chunked"], None),
+            ("transfer-encoding", &["gzip, chunked"], Some(Malformed::TransferEncoding)),
+            ("transfer-encoding", &["chunked, chunked"], Some(Malformed::TransferEncoding)),
+            ("transfer-encoding", &["chunked", "chunked"], Some(Malformed::TransferEncoding)),
+            ("transfer-encoding", &["identity", "chunked"], Some(Malformed::TransferEncoding)),
+            ("transfer-encoding", &["chunked;q=1"], Some(Malformed::TransferEncoding)),
+            ("content-length", &["0"], None),
+            ("content-length", &["10"], None),
+            ("content-length", &["010"], Some(Malformed::ContentLength)),
+            ("content-length", &["00"], Some(Malformed::ContentLength)),
+        ] {
+            let mut headers = vec![("host", b"gw" as &[u8])];
+            headers.extend(values.iter().map(|value| (name, value.as_bytes())));
+            let request = request("/", &headers);
+            assert_eq!(authority(&request).err(), expected, "{name} {values:?}");
+        }
+    }
+}

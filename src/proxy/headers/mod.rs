@@ -1,0 +1,22 @@
+//! What the headers say on their way through: checks, removals, additions.
+//!
+//! The order in which a request is edited is the point of it. First everything that the client has no business
+//! to say goes: what its `Connection` names, what is for this connection only, every spelling of a name that the
+//! gateway itself will set. Then the gateway sets its own. The other way round, `Connection: X-Tenant-Id` would
+//! strip the identity that the upstream trusts.
+
+mod authority;
+mod names;
+mod request;
+mod request_id;
+mod response;
+mod rules;
+mod trailers;
+
+pub use self::{
+    authority::{Authority, Malformed, authority},
+    request::{Hop, LoopDetected, X_REQUEST_ID, is_for_the_gateway},
+    request_id::RequestIds,
+    response::{BadResponse, binds_connection},
+    rules::{HeaderRules, Pseudonym},
+};

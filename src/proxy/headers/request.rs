@@ -1,0 +1,367 @@
+//! The request's headers, from the client's to those that the upstream may trust.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, TE, VIA},
+};
+
+use super::{names::Class, rules::HeaderRules};
+
+/// What the gateway knows about a request and its upstream is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop<'a> {
+    /// The address at the other end of the connection, as text; make it once for each connection.
+    pub peer: &'a HeaderValue,
+    /// Whether that is a trusted proxy, whose `X-Forwarded-*` are passed on.
+    pub peer_trusted: bool,
+    /// Whether the client came by TLS.
+    pub tls: bool,
+    /// From [`RequestIds`](super::RequestIds).
+    pub request_id: &'a HeaderValue,
+    /// Who is calling: headers to set. Those of the configuration that are not here stay absent.
+    pub identity: &'a [(HeaderName, HeaderValue)],
+}
+
+/// The request has been here before (RFC 9110 section 7.6.3); 508 `loop_detected`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request comes from this gateway itself")]
+pub struct LoopDetected;
+
+impl HeaderRules {
+    /// Edits a request that was let in, whose credential is out of it already.
+    ///
+    /// What remains is in `HTTP/1.1`, has the `Host` of an absolute target, and of every name that the gateway
+    /// sets exactly the gateway's value. The target is not touched: see [`origin_form`](super::super::path::origin_form).
+    pub fn prepare<B>(&self, request: &mut Request<B>, hop: &Hop<'_>) -> Result<(), LoopDetected> {
+        let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
+        if *request.method() == Method::OPTIONS {
+            one_hop_less(request.headers_mut());
+        }
+        let target_host =
+            request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
+        let headers = request.headers_mut();
+        if self.comes_back(headers) {
+            return Err(LoopDetected);
+        }
+        let wants_trailers = wants_trailers(headers);
+        self.remove(headers, hop.peer_trusted);
+        if let Some(Ok(host)) = target_host {
+            headers.insert(HOST, host);
+        }
+        self.introduce(headers, hop, version);
+        if wants_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            // RFC 9110 section 10.1.4: whoever sends TE says that it is for this hop.
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        for (name, value) in hop.identity {
+            headers.insert(name, value.clone());
+        }
+        Ok(())
+    }
+
+    fn comes_back(&self, headers: &HeaderMap) -> bool {
+        let name = self.pseudonym.name();
+        headers.get_all(VIA).iter().any(|line| line.as_bytes().windows(name.len()).any(|part| part == name))
+    }
+
+    /// Takes out what the client may not say.
+    fn remove(&self, headers: &mut HeaderMap, peer_trusted: bool) {
+        let mut doomed = Vec::new();
+        let mut announced = false;
+        for name in headers.keys() {
+            let goes = match self.request.find(name) {
+                None => false,
+                Some((Class::Ours | Class::Hop, _)) => true,
+                Some((Class::Forwarding, plain)) => !plain || !peer_trusted,
+                Some((Class::Alias, plain)) => !plain,
+                Some((Class::Announcement, plain)) => {
+                    announced |= plain;
+                    !plain
+                }
+            };
+            if goes {
+                doomed.push(name.clone());
+            }
+        }
+        named_by_connection(headers, &mut doomed);
+        for name in doomed {
+            headers.remove(name);
+        }
+        if announced {
+            self.announce_trailers(headers);
+        }
+    }
+
+    /// Says who asked, and how.
+    fn introduce(&self, headers: &mut HeaderMap, hop: &Hop<'_>, version: Version) {
+        let forwarded_for = if hop.peer_trusted { appended(headers, hop.peer) } else { None };
+        headers.insert(X_FORWARDED_FOR, forwarded_for.unwrap_or_else(|| hop.peer.clone()));
+        if !(hop.peer_trusted && names_a_scheme(headers)) {
+            let scheme = if hop.tls { "https" } else { "http" };
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        }
+        if !(hop.peer_trusted && is_single(headers, &X_FORWARDED_HOST)) {
+            match headers.get(HOST).cloned() {
+                Some(host) => headers.insert(X_FORWARDED_HOST, host),
+                None => headers.remove(X_FORWARDED_HOST),
+            };
+        }
+        let via = if version == Version::HTTP_10 { &self.pseudonym.via_10 } else { &self.pseudonym.via_11 };
+        headers.append(VIA, via.clone());
+        headers.insert(X_REQUEST_ID, hop.request_id.clone());
+    }
+}
+
+/// Whether a request asks the gateway itself what it can do: `OPTIONS *`, or an `OPTIONS` that was to go no further
+/// (RFC 9110 section 7.6.2).
+pub fn is_for_the_gateway<B>(request: &Request<B>) -> bool {
+    let no_further = || request.headers().get(MAX_FORWARDS).is_some_and(|hops| hops.as_bytes() == b"0");
+    *request.method() == Method::OPTIONS && (request.uri().path() == "*" || no_further())
+}
+
+fn one_hop_less(headers: &mut HeaderMap) {
+    let hops = headers.get(MAX_FORWARDS).and_then(|hops| hops.to_str().ok()?.parse::<u32>().ok());
+    if let Some(left) = hops.and_then(|hops| hops.checked_sub(1)) {
+        headers.insert(MAX_FORWARDS, left.into());
+    }
+}
+
+/// The names in every line of `Connection`. Not even the sender may take away by whom a message is wanted and how
+/// long it is; everything that the gateway sets itself is set afterwards.
+pub(super) fn named_by_connection(headers: &HeaderMap, doomed: &mut Vec<HeaderName>) {
+    for line in headers.get_all(CONNECTION) {
+        if line == "keep-alive" || line == "close" {
+            continue;
+        }
+        let tokens = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        // What is no name names no header.
+        let names = tokens.filter_map(|token| HeaderName::from_bytes(token).ok());
+        doomed.extend(names.filter(|name| *name != HOST && *name != CONTENT_LENGTH));
+    }
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// All lines of `X-Forwarded-For` and this address, as one list; none when there were none.
+fn appended(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
+    let mut list = Vec::new();
+    for line in headers.get_all(X_FORWARDED_FOR) {
+        list.extend_from_slice(line.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    if list.is_empty() {
+        return None;
+    }
+    list.extend_from_slice(peer.as_bytes());
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).ok()
+}
+
+fn names_a_scheme(headers: &HeaderMap) -> bool {
+    is_single(headers, &X_FORWARDED_PROTO)
+        && headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https" || scheme == "http")
+}
+
+fn is_single(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().is_some() && lines.next().is_none()
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The name of the request's id.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::headers::Pseudonym;
+
+    static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
+    static ID: HeaderValue = HeaderValue::from_static("id-1");
+    const TENANT: HeaderName = HeaderName::from_static("x-corp-org");
+    const SCOPES: HeaderName = HeaderName::from_static("x-scopes");
+
+    fn rules() -> HeaderRules {
+        HeaderRules::new([&TENANT, &SCOPES], Pseudonym::new(7))
+    }
+
+    fn request(lines: &str) -> Request<()> {
+        let mut request = Request::builder().uri("/x").body(()).unwrap();
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').unwrap();
+            let name: HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, value.trim().parse().unwrap());
+        }
+        request
+    }
+
+    fn hop(identity: &[(HeaderName, HeaderValue)]) -> Hop<'_> {
+        Hop { peer: &PEER, peer_trusted: false, tls: false, request_id: &ID, identity }
+    }
+
+    /// The headers that come out, sorted, without those that the gateway always adds.
+    fn passed(lines: &str, trusted: bool) -> Vec<String> {
+        let mut request = request(lines);
+        let identity = [(TENANT, HeaderValue::from_static("acme"))];
+        let hop = Hop { peer_trusted: trusted, ..hop(&identity) };
+        rules().prepare(&mut request, &hop).unwrap();
+        let headers = request.headers();
+        assert_eq!(headers.get_all(TENANT).iter().collect::<Vec<_>>(), ["acme"], "{lines}");
+        assert_eq!(headers.get_all(X_REQUEST_ID).iter().collect::<Vec<_>>(), ["id-1"], "{lines}");
+        let mut left: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| ![&TENANT, &X_REQUEST_ID, &VIA].contains(name))
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        left.sort();
+        left
+    }
+
+    const PLAIN: [&str; 4] =
+        ["host: gw", "x-forwarded-for: 192.0.2.7", "x-forwarded-host: gw", "x-forwarded-proto: http"];
+
+    #[test]
+    fn nothing_of_ours_comes_from_outside() {
+        let names =
+            ["X-Corp-Org", "x-scopes", "X-HTTP-Method-Override", "X-Latchgate-Assertion", "x-REAL-ip"];
+        let spelled =
+            "!#$%&'*+-.^_`|~".chars().flat_map(|sign| names.map(|name| name.replace('-', &sign.to_string())));
+        let twice = spelled.flat_map(|name| [format!("{name}: evil\n"), format!("{name}: evil, again\n")]);
+        let lines: String = std::iter::once("Host: gw\n".to_owned()).chain(twice).collect();
+        assert_eq!(passed(&lines, false), PLAIN);
+    }
+
+    #[test]
+    fn connection_takes_what_it_names_and_nothing_that_counts() {
+        for connection in [
+            "x-corp-org, x-foo",
+            ",X-Corp-Org ,, X-FOO,",
+            "close\t,\tX-Foo",
+            "Host, Content-Length, Transfer-Encoding, X-Forwarded-For, Forwarded, Via, X-Request-Id, X-Foo",
+            "/, x-foo, a b",
+        ] {
+            let lines =
+                format!("Host: gw\nConnection: keep-alive\nConnection: {connection}\nX-Foo: 1\nX-Bar: 2");
+            assert_eq!(passed(&lines, false), [&PLAIN[..], &["x-bar: 2"]].concat().sorted(), "{connection}");
+        }
+        let named = "Host: gw\nContent-Length: 5\nConnection: content-length, cookie\nCookie: a=b";
+        assert_eq!(passed(named, false), [&["content-length: 5"], &PLAIN[..]].concat());
+        let many = format!("Host: gw\nConnection: {}x-foo\nX-Foo: 1", "x-a, ".repeat(200));
+        assert_eq!(passed(&many, false), PLAIN);
+    }
+
+    #[test]
+    fn a_connection_line_that_is_no_text_is_survived() {
+        let mut request = request("Host: gw\nX-Foo: 1");
+        let line = HeaderValue::from_bytes(b"\xff\xfe, x-foo").unwrap();
+        request.headers_mut().append(CONNECTION, line);
+        rules().prepare(&mut request, &hop(&[])).unwrap();
+        assert!(!request.headers().contains_key("x-foo"));
+        assert!(!request.headers().contains_key(CONNECTION));
+    }
+
+    #[test]
+    fn what_is_for_one_hop_ends_here() {
+        let lines = "Host: gw\nKeep-Alive: 5\nProxy-Connection: x\nProxy-Authorization: Basic eA==\nUpgrade: h2c\n\
+                     HTTP2-Settings: x\nTransfer-Encoding: chunked\nExpect: 100-continue\nTE: gzip\n\
+                     Transfer_Encoding: chunked\nContent_Length: 5\nContent.Length: 5\nX_API_KEY: k";
+        assert_eq!(passed(lines, false), PLAIN);
+        let trailers = passed("Host: gw\nTE: gzip;q=0.5, Trailers", false);
+        assert_eq!(trailers, [&["connection: te"], &PLAIN[..1], &["te: trailers"], &PLAIN[1..]].concat());
+    }
+
+    #[test]
+    fn strangers_do_not_say_who_they_are() {
+        let family = "Host: gw\nX-Forwarded-For: 1.2.3.4\nX-Forwarded-Proto: https\nX-Forwarded-Host: evil\n\
+                      X-Forwarded-Port: 1\nX-Forwarded-Prefix: /a\nX-Forwarded-Uri: /a\nForwarded: for=1\n\
+                      X-Real-IP: 1\nTrue-Client-IP: 1\nCF-Connecting-IP: 1\nX-Client-IP: 1\nX-Cluster-Client-IP: 1\n\
+                      X-Original-URL: /admin\nX_Forwarded_For: 1";
+        assert_eq!(passed(family, false), PLAIN);
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_passed_on_with_its_own_address_added() {
+        let lines = "Host: gw\nX-Forwarded-For: 203.0.113.5\nX-Forwarded-For: 198.51.100.7\nX_Forwarded_For: 6\n\
+                     X-Forwarded-Proto: https\nX-Forwarded-Host: site";
+        let expected = [
+            "host: gw",
+            "x-forwarded-for: 203.0.113.5, 198.51.100.7, 192.0.2.7",
+            "x-forwarded-host: site",
+            "x-forwarded-proto: https",
+        ];
+        assert_eq!(passed(lines, true), expected);
+        assert_eq!(
+            passed("Host: gw\nX-Forwarded-Proto: gopher\nX-Forwarded-Host: a\nX-Forwarded-Host: b", true),
+            PLAIN
+        );
+    }
+
+    #[test]
+    fn ordinary_headers_pass_untouched_and_in_order() {
+        let lines = "Host: gw\nAccept: */*\nCookie: a=b\nAuthorization: Basic eA==\nX-Custom_Name: 1\n\
+                     Traceparent: 00-1\nX-Tenant: t\nX-Multi: 1\nX-Multi: 2";
+        let passed = passed(lines, false);
+        for line in
+            ["accept: */*", "cookie: a=b", "authorization: Basic eA==", "x-custom_name: 1", "x-tenant: t"]
+        {
+            assert!(passed.iter().any(|passed| passed == line), "{line}");
+        }
+        let multi: Vec<_> = passed.iter().filter(|line| line.starts_with("x-multi")).collect();
+        assert_eq!(multi, ["x-multi: 1", "x-multi: 2"]);
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_stopped() {
+        let mut first = request("Host: gw\nVia: 1.0 fred");
+        rules().prepare(&mut first, &hop(&[])).unwrap();
+        assert_eq!(first.headers().get_all(VIA).iter().count(), 2);
+        let again = rules().prepare(&mut first, &hop(&[]));
+        assert_eq!(again, Err(LoopDetected));
+        let neighbour = HeaderRules::new([], Pseudonym::new(8));
+        assert_eq!(neighbour.prepare(&mut first, &hop(&[])), Ok(()));
+    }
+
+    #[test]
+    fn options_goes_as_far_as_it_was_to_go() {
+        for (hops, ends_here, left) in
+            [("0", true, "0"), ("1", false, "0"), ("7", false, "6"), ("x", false, "x")]
+        {
+            let mut request = request(&format!("Host: gw\nMax-Forwards: {hops}"));
+            assert!(!is_for_the_gateway(&request));
+            *request.method_mut() = Method::OPTIONS;
+            assert_eq!(is_for_the_gateway(&request), ends_here, "{hops}");
+            rules().prepare(&mut request, &hop(&[])).unwrap();
+            assert_eq!(request.headers()[MAX_FORWARDS], left);
+        }
+        let whole = Request::options("*").body(()).unwrap();
+        assert!(is_for_the_gateway(&whole));
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host() {
+        let mut request = request("Host: evil");
+        *request.uri_mut() = "http://gw:80/x".parse().unwrap();
+        *request.version_mut() = Version::HTTP_10;
+        rules().prepare(&mut request, &hop(&[])).unwrap();
+        assert_eq!(request.headers()[HOST], "gw:80");
+        assert_eq!(request.headers()[X_FORWARDED_HOST], "gw:80");
+        assert_eq!(request.headers()[VIA], "1.0 latchgate-0000000000000007");
+        assert_eq!(request.version(), Version::HTTP_11);
+    }
+
+    trait Sorted {
+        fn sorted(self) -> Self;
+    }
+
+    impl Sorted for Vec<&str> {
+        fn sorted(mut self) -> Self {
+            self.sort_unstable();
+            self
+        }
+    }
+}

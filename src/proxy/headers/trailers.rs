@@ -1,0 +1,102 @@
+//! Trailers, both ways: fields that come after the body, when every check is long past.
+
+use http::{HeaderMap, HeaderValue, header::TRAILER};
+
+use super::rules::HeaderRules;
+
+impl HeaderRules {
+    /// Takes out of trailers what a recipient could merge into the headers and believe: the gateway's names,
+    /// framing, credentials, routing (RFC 9110 section 6.5.1).
+    pub fn clean_trailers(&self, trailers: &mut HeaderMap) {
+        let doomed: Vec<_> =
+            trailers.keys().filter(|name| self.trailers.find(name).is_some()).cloned().collect();
+        for name in doomed {
+            trailers.remove(name);
+        }
+    }
+
+    /// Takes the same names out of the `Trailer` header. hyper sends only trailers that it announces.
+    pub(super) fn announce_trailers(&self, headers: &mut HeaderMap) {
+        let mut kept = Vec::new();
+        for line in headers.get_all(TRAILER) {
+            for token in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                let name = http::HeaderName::from_bytes(token);
+                if let Ok(name) = name
+                    && self.trailers.find(&name).is_none()
+                {
+                    if !kept.is_empty() {
+                        kept.extend_from_slice(b", ");
+                    }
+                    kept.extend_from_slice(name.as_str().as_bytes());
+                }
+            }
+        }
+        match HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)) {
+            Ok(names) if !names.is_empty() => headers.insert(TRAILER, names),
+            _ => headers.remove(TRAILER),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+    use crate::proxy::headers::Pseudonym;
+
+    fn rules() -> HeaderRules {
+        HeaderRules::new([&HeaderName::from_static("x-corp-org")], Pseudonym::new(7))
+    }
+
+    #[test]
+    fn trailers_bring_no_identity_framing_or_credential() {
+        let mut trailers = HeaderMap::new();
+        for name in [
+            "X-Corp-Org",
+            "x_corp_org",
+            "Content-Length",
+            "Transfer-Encoding",
+            "Host",
+            "Authorization",
+            "X-API-Key",
+            "X.Api.Key",
+            "Cookie",
+            "Set-Cookie",
+            "X-Forwarded-For",
+            "Forwarded",
+            "Connection",
+            "X-Latchgate-Code",
+            "Content-Type",
+            "Trailer",
+            "X-Original-URL",
+        ] {
+            trailers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("evil"));
+        }
+        for name in ["grpc-status", "grpc-message", "etag", "content-digest", "x-checksum"] {
+            trailers.append(name, HeaderValue::from_static("1"));
+        }
+        rules().clean_trailers(&mut trailers);
+        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-digest", "etag", "grpc-message", "grpc-status", "x-checksum"]);
+    }
+
+    #[test]
+    fn the_announcement_names_what_may_come() {
+        for (lines, expected) in [
+            (&["X-Corp-Org, X-Checksum", "host, , grpc-status"] as &[&str], Some("x-checksum, grpc-status")),
+            (&["X_Corp_Org"], None),
+            (&["ETag"], Some("etag")),
+            (&["a b, /"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(TRAILER, line.parse().unwrap());
+            }
+            rules().announce_trailers(&mut headers);
+            assert_eq!(headers.get(TRAILER).map(|names| names.to_str().unwrap()), expected);
+            assert!(headers.get_all(TRAILER).iter().count() <= 1);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The data plane: one request, from its first byte to its log line.
+//!
+//! [`pipeline`] is the whole way on one screen; every step of it is a file here. What the data plane must know
+//! about keys it asks through one narrow port, [`directory`]. It never names the control plane.
+
+pub mod admit;
+pub mod authenticate;
+pub mod body;
+pub mod credential;
+pub mod directory;
+pub mod forward;
+pub mod gateway;
+pub mod headers;
+pub mod identity;
+pub mod known;
+pub mod path;
+pub mod pipeline;
+pub mod record;
+pub mod reject;
+pub mod reserved;
+pub mod route;
+pub mod server;
+pub mod snapshot;
+pub mod throttle;
+pub mod upstream;
+pub mod usage;
+pub mod wire;
+pub mod worker;

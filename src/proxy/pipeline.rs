@@ -1,0 +1,91 @@
+//! A request's whole way through the gateway, on one screen.
+//!
+//! The order is the security of it. The client's address comes first, because everything after is logged with it.
+//! The path is brought into one form before anything is decided by it, and that form is what is forwarded. Without
+//! a route nothing else happens. The credential is proved before its state is judged, so that strangers learn
+//! nothing about keys; the rate limit comes after the decision, so that refused requests do not spend a key's
+//! quota. Headers are edited last, and only a [`Permit`](crate::domain::access::Permit) opens the way upstream.
+
+use std::{borrow::Cow, convert::Infallible, rc::Rc};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+
+use super::{
+    admit::{Admitted, admit},
+    body::Body,
+    forward::{self, BodyLimits},
+    headers::{self, Hop},
+    path,
+    record::{Exchange, Recorded, Turn},
+    reject::Refusal,
+    reserved::Reserved,
+    server::Peer,
+    worker::Worker,
+};
+
+/// Answers one request.
+pub async fn handle(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    turn: &Rc<Turn>,
+    request: Request<Incoming>,
+) -> Result<Response<Recorded<Body>>, Infallible> {
+    let mut exchange = Exchange::begin(worker, peer, turn, &request);
+    let outcome = serve(&mut exchange, request).await;
+    let response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));
+    Ok(exchange.answer(response))
+}
+
+async fn serve(exchange: &mut Exchange, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let serving = Rc::clone(&exchange.serving);
+    let snapshot = &*serving.snapshot;
+    let target = target(&request)?;
+    let authority = headers::authority(&request)?;
+    if headers::is_for_the_gateway(&request) {
+        return Ok(capabilities());
+    }
+    let path = path::normal_form(target.path()).map_err(|_| Refusal::PathAmbiguous)?;
+    if let Some(reserved) = Reserved::find(&path, request.method())? {
+        let admitted = admit(exchange, &reserved.action(), request.headers_mut()).await?;
+        let caller = admitted.caller.ok_or(Refusal::NotFound)?;
+        return Ok(reserved.answer(&caller, &snapshot.rules.profile));
+    }
+    let host = authority.as_ref().map(|authority| &*authority.host);
+    let matched = snapshot.routes.find(host, request.method(), &path, request.headers())?;
+    let label = &snapshot.labels[matched.index];
+    exchange.routed(label);
+
+    let Admitted { permit, caller } = admit(exchange, &matched.action, request.headers_mut()).await?;
+
+    let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
+    let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
+    let hop = Hop { peer: &exchange.peer.text, peer_trusted, tls: false, request_id: &request_id, identity };
+    serving.headers.prepare(&mut request, &hop)?;
+    let rewritten = matches!(path, Cow::Owned(_)).then_some(&*path);
+    *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
+
+    let limits = BodyLimits { most: snapshot.limits.body_bytes, silence: snapshot.limits.request_timeout };
+    let upstream = serving.upstreams.of(matched.index).ok_or(Refusal::NotFound)?;
+    let (on_end, sent) = exchange.forwarded(label);
+    let response = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;
+    exchange.answered_by(label, sent);
+    Ok(response.map(Body::Forwarded))
+}
+
+/// Answers a question about the gateway itself (RFC 9110 section 9.3.7): what each path takes, only the path tells.
+fn capabilities() -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The target, as it came, unless there is too much of it.
+fn target(request: &Request<Incoming>) -> Result<Uri, Refusal> {
+    let target = request.uri();
+    if target.path().len() + target.query().map_or(0, str::len) > path::MAX_TARGET {
+        return Err(Refusal::UriTooLong);
+    }
+    Ok(target.clone())
+}

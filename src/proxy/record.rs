@@ -1,0 +1,278 @@
+//! What a request leaves behind: a log line, counters, a use of its key. Written when the answer has ended, so it
+//! never delays it.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header::HOST};
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    directory::Record,
+    forward::{End, Ended},
+    headers::X_REQUEST_ID,
+    reject::Refusal,
+    server::Peer,
+    snapshot::Label,
+    throttle::Standing,
+    worker::{Serving, Worker},
+};
+use crate::{
+    domain::{access::Method, time::Moment},
+    runtime::client_ip::{self, Client},
+    telemetry::{
+        access_log::{AccessRecord, AuthFailure},
+        metrics::{Held, Outcome, RouteMetrics},
+    },
+};
+
+/// Whether a connection is answering a request: from the end of its head until the last byte of the answer is
+/// written. hyper lets go of an answer when it has copied its end, which is before it writes it.
+#[derive(Debug, Default)]
+pub struct Turn(Cell<Stage>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    /// No request has come yet.
+    #[default]
+    New,
+    /// Whatever is written now is hyper's own.
+    Free,
+    Answering,
+    /// The answer has ended, some of it may still have to be written.
+    Ended,
+}
+
+impl Turn {
+    /// It is.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.0.get(), Stage::Answering | Stage::Ended)
+    }
+
+    /// No request has come yet on this connection.
+    pub fn is_new(&self) -> bool {
+        self.0.get() == Stage::New
+    }
+
+    /// Everything that was to be written is written.
+    pub fn flushed(&self) {
+        if self.0.get() == Stage::Ended {
+            self.0.set(Stage::Free);
+        }
+    }
+}
+
+/// One request under way: where it comes from, what it is served by, and everything that will be said of it.
+pub struct Exchange {
+    /// Who serves it.
+    pub worker: Rc<Worker>,
+    /// By which configuration, to its end.
+    pub serving: Rc<Serving>,
+    /// The other end of its connection.
+    pub peer: Rc<Peer>,
+    /// Whose request it is.
+    pub client: Client,
+    /// When it began.
+    pub began: Moment,
+    /// Where its key stands, once it has one.
+    pub standing: Standing,
+    line: AccessRecord,
+    route: Arc<RouteMetrics>,
+    in_flight: Option<Held>,
+    ended: Rc<Cell<Option<Ended>>>,
+    turn: Rc<Turn>,
+    answered: bool,
+}
+
+impl Exchange {
+    /// A request whose head was just read.
+    pub fn begin<B>(worker: &Rc<Worker>, peer: &Rc<Peer>, turn: &Rc<Turn>, request: &Request<B>) -> Self {
+        turn.0.set(Stage::Answering);
+        let serving = worker.serving();
+        let trusted = &serving.snapshot.trusted_proxies;
+        let client = client_ip::client(peer.ip, request.headers(), |ip| trusted.contains(ip));
+        let began = worker.gateway.clock.read();
+        let mut line = AccessRecord::new(began.wall, request.method().clone());
+        line.request_id = Some(worker.request_ids.of(request.headers(), began.wall));
+        if worker.gateway.log.is_on() {
+            line.host = request.headers().get(HOST).and_then(own_value);
+            line.asked_for(request.uri());
+        }
+        line.client_ip = client.address;
+        Self {
+            route: Arc::clone(&serving.snapshot.nowhere),
+            worker: Rc::clone(worker),
+            peer: Rc::clone(peer),
+            turn: Rc::clone(turn),
+            serving,
+            client,
+            began,
+            standing: Standing::default(),
+            line,
+            in_flight: None,
+            ended: Rc::default(),
+            answered: false,
+        }
+    }
+
+    /// Its name.
+    pub fn request_id(&self) -> HeaderValue {
+        self.line.request_id.clone().unwrap_or(HeaderValue::from_static(""))
+    }
+
+    /// It takes this route.
+    pub fn routed(&mut self, label: &Label) {
+        self.line.route = Some(Arc::clone(&label.route));
+        self.route = Arc::clone(&label.metrics);
+    }
+
+    /// It brought a credential of this kind.
+    pub fn presented(&mut self, method: Method) {
+        self.line.auth_method = Some(method);
+    }
+
+    /// It comes from this key.
+    pub fn proved(&mut self, record: &Record) {
+        self.line.credential = Some(record.identity.credential.clone());
+        self.line.tenant = Some(record.identity.tenant.clone());
+        self.line.team.clone_from(&record.identity.team);
+    }
+
+    /// Its credential is nobody's (R002_14).
+    pub fn failed(&mut self, prefix: &str, refusal: &Refusal) {
+        let prefix: Option<Box<str>> = Some(prefix).filter(|prefix| !prefix.is_empty()).map(Into::into);
+        self.line.credential = prefix.as_deref().and_then(|prefix| HeaderValue::from_str(prefix).ok());
+        self.line.auth_failure = Some(AuthFailure { prefix, reason: refusal.code() });
+    }
+
+    /// The decision was made.
+    pub fn decided(&self, outcome: Outcome) {
+        let took = self.worker.gateway.clock.uptime().saturating_sub(self.began.uptime);
+        self.worker.gateway.metrics.auth.decided(self.line.auth_method, outcome, took);
+    }
+
+    /// It was let through and counts as a use of the key.
+    pub fn used(&self, record: &Record) {
+        self.worker.usage.count(record.id, self.line.client_ip, self.began.wall);
+    }
+
+    /// It goes to this route's upstream, at this uptime. The first is to be told when the answer has ended.
+    pub fn forwarded(&mut self, label: &Label) -> (OnEnd, Duration) {
+        self.line.upstream = Some(Arc::clone(&label.upstream));
+        self.in_flight = Some(label.upstream_metrics.in_flight.hold());
+        let ended = Rc::clone(&self.ended);
+        (Box::new(move |end| ended.set(Some(end))), self.worker.gateway.clock.uptime())
+    }
+
+    /// Its upstream, to which it was sent at this uptime, has begun to answer.
+    pub fn answered_by(&self, label: &Label, sent: Duration) {
+        let took = self.worker.gateway.clock.uptime().saturating_sub(sent);
+        label.upstream_metrics.duration.observe(took);
+    }
+
+    /// It is not answered by an upstream.
+    pub fn refuse(&mut self, refusal: &Refusal) -> Response<Bytes> {
+        self.line.outcome = refusal.code();
+        if matches!(refusal, Refusal::RateLimited) {
+            self.route.limited();
+        }
+        refusal.response(&self.serving.snapshot.rules.profile, &self.request_id())
+    }
+
+    /// It is answered; what remains is to see the answer out.
+    pub fn answer<B: Body>(mut self, mut response: Response<B>) -> Response<Recorded<B>> {
+        self.standing.describe(response.headers_mut());
+        response.headers_mut().insert(X_REQUEST_ID, self.request_id());
+        self.answered = true;
+        self.line.status = response.status();
+        self.line.bytes_out = response.body().size_hint().exact().unwrap_or_default();
+        response.map(|body| Recorded { body, exchange: self })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.turn.0.set(Stage::Ended);
+        if !self.answered && !std::thread::panicking() {
+            self.line.status = client_closed_request();
+            self.line.outcome = End::ClientLeft.outcome();
+        }
+        let gateway = &self.worker.gateway;
+        let took: Duration = gateway.clock.uptime().saturating_sub(self.began.uptime);
+        self.route.answered(self.line.status.as_u16(), took);
+        if gateway.log.is_on() {
+            self.line.duration = took;
+            if let Some(ended) = self.ended.take() {
+                self.line.bytes_in = ended.bytes_in;
+                self.line.bytes_out = ended.bytes_out;
+                self.line.outcome = ended.how.outcome();
+            }
+            let nothing = AccessRecord::new(self.began.wall, http::Method::GET);
+            gateway.log.push(std::mem::replace(&mut self.line, nothing));
+        }
+    }
+}
+
+/// A header in memory of its own. What hyper hands out are parts of the buffer that it reads into, and a record
+/// waits for the log's thread: the whole buffer, 8 KiB and more, would stay in memory with it.
+fn own_value(value: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
+}
+
+/// What is written of a request whose client left before it was answered: no fault of the gateway or of an
+/// upstream, so no 500. nginx made this number known; it is never sent.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// How an exchange whose answer had begun ended, as told by whoever forwarded it.
+pub type OnEnd = Box<dyn FnOnce(Ended)>;
+
+impl End {
+    /// For the log: an answer that broke off was not `ok`, though its status had gone out.
+    const fn outcome(self) -> &'static str {
+        match self {
+            Self::Complete => "ok",
+            Self::UpstreamBroke => "upstream_protocol",
+            Self::UpstreamStalled => "upstream_timeout",
+            Self::ClientLeft => "client_left",
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The body of an answer; when it is dropped, at its end or before, its request is over.
+    pub struct Recorded<B> {
+        // Dropped first: it tells how it ended.
+        #[pin]
+        body: B,
+        exchange: Exchange,
+    }
+}
+
+impl<B: Body> Body for Recorded<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

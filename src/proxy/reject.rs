@@ -1,0 +1,311 @@
+//! Every refusal of the data plane, and the answer it becomes: the only file here that picks a status.
+//!
+//! Answers are problem details (RFC 9457) with a stable `code`. They say what the caller can do about it, and
+//! nothing about the inside: not which part of a credential was wrong, not what an upstream said.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+
+use super::{
+    forward::ForwardError,
+    headers::{LoopDetected, Malformed},
+    route::NoRoute,
+    wire::Flaw,
+};
+use crate::domain::{access::Denied, profile::Profile};
+
+/// Why a request was not forwarded, or not answered by its upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request is not one that two programs would read alike.
+    Malformed(Malformed),
+    /// It is no HTTP.
+    Unreadable,
+    /// Its version of HTTP is not spoken here.
+    VersionNotSupported,
+    /// Its headers are more than is read.
+    HeadersTooLarge,
+    /// Its body is cut short or malformed.
+    BodyBroken,
+    /// Its path is not.
+    PathAmbiguous,
+    /// The target is longer than is read.
+    UriTooLong,
+    /// It carries two credentials of ours.
+    CredentialConflict,
+    /// The credential has not the shape of one.
+    CredentialMalformed,
+    /// The credential is nobody's.
+    CredentialInvalid,
+    /// The decision was no.
+    Denied(Denied),
+    /// No route.
+    NotFound,
+    /// A route, but not for this method.
+    MethodNotAllowed {
+        /// The methods it is for.
+        allow: HeaderValue,
+    },
+    /// The key has called too often.
+    RateLimited,
+    /// This address or prefix was wrong too often.
+    TooManyFailures,
+    /// It has passed through this gateway before.
+    LoopDetected,
+    /// A transfer coding that we do not implement.
+    NotImplemented,
+    /// The body is longer than the limit.
+    BodyTooLarge,
+    /// The body stopped arriving.
+    RequestTimeout,
+    /// No target of the upstream could be reached.
+    UpstreamUnreachable,
+    /// The upstream answered with what is no HTTP.
+    UpstreamProtocol,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// Whose credential it is could not be asked.
+    StoreUnavailable,
+    /// More work waits than can be done.
+    Overloaded,
+}
+
+impl Refusal {
+    /// The stable, documented code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Unreadable | Self::BodyBroken => "request_malformed",
+            Self::VersionNotSupported => "version_not_supported",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::PathAmbiguous => "path_ambiguous",
+            Self::UriTooLong => "uri_too_long",
+            Self::CredentialConflict => "credential_conflict",
+            Self::CredentialMalformed => "credential_malformed",
+            Self::CredentialInvalid => "credential_invalid",
+            Self::Denied(denied) => denied.code(),
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::TooManyFailures => "too_many_failures",
+            Self::LoopDetected => "loop_detected",
+            Self::NotImplemented => "not_implemented",
+            Self::BodyTooLarge => "body_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_)
+            | Self::Unreadable
+            | Self::BodyBroken
+            | Self::PathAmbiguous
+            | Self::CredentialConflict => StatusCode::BAD_REQUEST,
+            Self::VersionNotSupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::CredentialMalformed
+            | Self::CredentialInvalid
+            | Self::Denied(Denied::Missing | Denied::Revoked | Denied::Expired) => StatusCode::UNAUTHORIZED,
+            Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_)) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RateLimited | Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UpstreamUnreachable | Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::StoreUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What to do about it, in a sentence.
+    fn detail(&self, profile: &Profile) -> String {
+        let literal = profile.keys.shape.literal();
+        match self {
+            Self::Malformed(malformed) => format!("The request breaks a rule of HTTP: {malformed}."),
+            Self::Unreadable => "The request is not valid HTTP/1.1.".into(),
+            Self::VersionNotSupported => "This port speaks HTTP/1.1 and HTTP/1.0.".into(),
+            Self::HeadersTooLarge => "The request's headers are more than this gateway accepts.".into(),
+            Self::BodyBroken => "The body is incomplete or malformed.".into(),
+            Self::PathAmbiguous => {
+                "The path could be read in two ways. Send it without dot segments, empty segments, backslashes or \
+                 encoded slashes."
+                    .into()
+            }
+            Self::UriTooLong => "The request target is longer than 8 KiB.".into(),
+            Self::CredentialConflict => {
+                "The request carries two different credentials. Send one, in X-API-Key or in Authorization.".into()
+            }
+            Self::CredentialMalformed => format!(
+                "The credential has not the shape of a key. Keys begin with {literal}; check that it was copied \
+                 whole, without spaces or quotes."
+            ),
+            Self::CredentialInvalid => {
+                "The key is not valid. Check that it was copied whole, or create a new one.".into()
+            }
+            Self::Denied(Denied::Missing) => {
+                format!("Send an API key: `X-API-Key: {literal}...` or `Authorization: Bearer {literal}...`.")
+            }
+            Self::Denied(Denied::Revoked) => "The key was revoked. Create a new one.".into(),
+            Self::Denied(Denied::Expired) => "The key has expired. Create a new one.".into(),
+            Self::Denied(Denied::Address) => {
+                "The key may not be used from this address. Add the address to the key's allowed networks.".into()
+            }
+            Self::Denied(Denied::Boundary) => {
+                "The key is bound to another team or project than the one in the path.".into()
+            }
+            Self::Denied(Denied::Scope(permission)) => {
+                format!("The key lacks the scope {}.", profile.permissions.name(*permission))
+            }
+            Self::NotFound => "There is nothing at this path.".into(),
+            Self::MethodNotAllowed { .. } => "This path does not take this method; see Allow.".into(),
+            Self::RateLimited => "The key's rate limit is reached. Wait as long as Retry-After says.".into(),
+            Self::TooManyFailures => {
+                "Too many wrong credentials from here or for this key. Wait a minute; the right key still works."
+                    .into()
+            }
+            Self::LoopDetected => "The request has passed through this gateway before.".into(),
+            Self::NotImplemented => "The only transfer coding accepted is chunked.".into(),
+            Self::BodyTooLarge => "The body is larger than this gateway accepts.".into(),
+            Self::RequestTimeout => "The body stopped arriving.".into(),
+            Self::UpstreamUnreachable => "The service behind the gateway cannot be reached.".into(),
+            Self::UpstreamProtocol => "The service behind the gateway gave no valid answer.".into(),
+            Self::UpstreamTimeout => "The service behind the gateway did not answer in time.".into(),
+            Self::StoreUnavailable => {
+                "The key cannot be checked right now; this says nothing about the key. Try again.".into()
+            }
+            Self::Overloaded => "The gateway is busy. Try again.".into(),
+        }
+    }
+
+    /// The challenge that goes with the status (RFC 6750 section 3): none of its error codes for a request
+    /// that brought no credential.
+    fn challenge(&self, profile: &Profile) -> Option<HeaderValue> {
+        const REALM: &str = "Bearer realm=\"latchgate\"";
+        match self {
+            Self::Denied(Denied::Missing) => Some(HeaderValue::from_static(REALM)),
+            Self::Denied(Denied::Scope(permission)) => {
+                let scope = profile.permissions.name(*permission);
+                HeaderValue::try_from(format!("{REALM}, error=\"insufficient_scope\", scope=\"{scope}\""))
+                    .ok()
+            }
+            _ if self.status() == StatusCode::UNAUTHORIZED => {
+                HeaderValue::try_from(format!("{REALM}, error=\"invalid_token\"")).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer, as complete as it can be without knowing the request.
+    pub fn response(&self, profile: &Profile, request_id: &HeaderValue) -> Response<Bytes> {
+        let status = self.status();
+        let problem = Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.detail(profile),
+            code: self.code(),
+            request_id: request_id.to_str().unwrap_or_default(),
+        };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        self.describe(profile, response.headers_mut());
+        response
+    }
+
+    fn describe(&self, profile: &Profile, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge(profile) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        match self {
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(ALLOW, allow.clone());
+            }
+            Self::TooManyFailures => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            Self::StoreUnavailable | Self::Overloaded => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // Where the message ends is in doubt, or its rest will not be read: nothing after it may be believed.
+            Self::Malformed(_)
+            | Self::BodyBroken
+            | Self::HeadersTooLarge
+            | Self::NotImplemented
+            | Self::BodyTooLarge
+            | Self::RequestTimeout => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::TransferEncoding => Self::NotImplemented,
+            Malformed::Flaw(Flaw::Fragment) => Self::PathAmbiguous,
+            Malformed::Flaw(Flaw::HeadTooLarge) => Self::HeadersTooLarge,
+            _ => Self::Malformed(malformed),
+        }
+    }
+}
+
+impl From<NoRoute> for Refusal {
+    fn from(none: NoRoute) -> Self {
+        match none {
+            NoRoute::NotFound => Self::NotFound,
+            NoRoute::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow },
+            NoRoute::Ambiguous => Self::PathAmbiguous,
+        }
+    }
+}
+
+impl From<LoopDetected> for Refusal {
+    fn from(_: LoopDetected) -> Self {
+        Self::LoopDetected
+    }
+}
+
+impl From<ForwardError> for Refusal {
+    fn from(error: ForwardError) -> Self {
+        match error {
+            ForwardError::Unreachable(_) => Self::UpstreamUnreachable,
+            ForwardError::Timeout(_) => Self::UpstreamTimeout,
+            ForwardError::Protocol(_) => Self::UpstreamProtocol,
+            ForwardError::BodyTooLarge => Self::BodyTooLarge,
+            ForwardError::ClientStalled => Self::RequestTimeout,
+            ForwardError::ClientAborted => Self::BodyBroken,
+            ForwardError::Overloaded => Self::Overloaded,
+        }
+    }
+}
+
+/// RFC 9457, with our `code` and the request's id.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    request_id: &'a str,
+}

@@ -1,0 +1,112 @@
+//! What the gateway answers itself, below `/.latchgate/`. No route reaches there.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use serde::Serialize;
+
+use super::{body::Body, directory::Record, reject::Refusal};
+use crate::domain::{
+    access::{Action, Target},
+    profile::Profile,
+};
+
+/// What every path of ours begins with.
+const PREFIX: &str = "/.latchgate";
+
+/// Something that the gateway answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// Who the caller is, as the gateway sees it.
+    WhoAmI,
+}
+
+impl Reserved {
+    /// What stands at a path in normal form; `None` where the routes decide.
+    pub fn find(path: &str, method: &Method) -> Result<Option<Self>, Refusal> {
+        let Some(rest) = path.strip_prefix(PREFIX) else { return Ok(None) };
+        match rest {
+            "/whoami" if matches!(*method, Method::GET | Method::HEAD) => Ok(Some(Self::WhoAmI)),
+            "/whoami" => Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD") }),
+            _ if rest.is_empty() || rest.starts_with('/') => Err(Refusal::NotFound),
+            _ => Ok(None),
+        }
+    }
+
+    /// What it is to be judged by: any valid credential will do.
+    pub const fn action(self) -> Action<'static> {
+        match self {
+            Self::WhoAmI => {
+                Action { public: false, permission: None, target: Target { team: None, project: None } }
+            }
+        }
+    }
+
+    /// The answer to an admitted caller.
+    pub fn answer(self, caller: &Record, profile: &Profile) -> Response<Body> {
+        let text = match self {
+            Self::WhoAmI => serde_json::to_vec(&WhoAmI::of(caller, profile)).unwrap_or_default(),
+        };
+        let mut response = Response::new(Body::from(Bytes::from(text)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// A principal as JSON.
+#[derive(Serialize)]
+struct WhoAmI<'a> {
+    method: &'static str,
+    credential: &'a str,
+    tenant: String,
+    team: Option<String>,
+    project: Option<String>,
+    user: Option<String>,
+    role: Option<&'a str>,
+    scope: &'static str,
+    scopes: Vec<&'a str>,
+    expires_at: Option<String>,
+}
+
+impl<'a> WhoAmI<'a> {
+    fn of(caller: &'a Record, profile: &'a Profile) -> Self {
+        let principal = &caller.principal;
+        let boundary = &principal.boundary;
+        Self {
+            method: principal.method.as_str(),
+            credential: &principal.credential,
+            tenant: boundary.org().to_string(),
+            team: boundary.team().map(|id| id.to_string()),
+            project: boundary.project().map(|id| id.to_string()),
+            user: principal.user.map(|id| id.to_string()),
+            role: principal.role.as_deref(),
+            scope: boundary.kind().as_str(),
+            scopes: profile.permissions.names(principal.permissions),
+            expires_at: principal.life.ends_at().map(|end| end.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_ours_is_ours() {
+        let find = |path| Reserved::find(path, &Method::GET);
+        assert_eq!(find("/.latchgate/whoami"), Ok(Some(Reserved::WhoAmI)));
+        for nothing in ["/.latchgate", "/.latchgate/", "/.latchgate/x", "/.latchgate/whoami/"] {
+            assert_eq!(find(nothing), Err(Refusal::NotFound), "{nothing}");
+        }
+        for routed in ["/", "/x/.latchgate/whoami", "/.latchgatex", "/.Latchgate/whoami"] {
+            assert_eq!(find(routed), Ok(None), "{routed}");
+        }
+        assert!(matches!(
+            Reserved::find("/.latchgate/whoami", &Method::POST),
+            Err(Refusal::MethodNotAllowed { .. })
+        ));
+    }
+}

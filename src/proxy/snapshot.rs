@@ -1,0 +1,71 @@
+//! The configuration as the request path reads it: replaced as a whole on reload, never changed.
+
+use std::sync::Arc;
+
+use super::{directory::Rules, headers::Pseudonym, route::Routes};
+use crate::{
+    config::{Config, Limits, TrustedProxies},
+    telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics},
+};
+
+/// One configuration, prepared.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What records are made under.
+    pub rules: Arc<Rules>,
+    /// Which route a request takes.
+    pub routes: Routes,
+    /// How each route is called and counted, by its index.
+    pub labels: Box<[Label]>,
+    /// The name by which this process knows itself.
+    pub pseudonym: Pseudonym,
+    /// Bounds on a request.
+    pub limits: Limits,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// For requests that no route takes.
+    pub nowhere: Arc<RouteMetrics>,
+}
+
+impl Snapshot {
+    /// Prepares a configuration.
+    pub fn new(config: &Config, generation: u64, pseudonym: Pseudonym, metrics: &Metrics) -> Self {
+        Self {
+            rules: Arc::new(Rules::new(config, generation)),
+            routes: Routes::new(&config.routes),
+            labels: config
+                .routes
+                .iter()
+                .map(|route| Label::new(&route.name, &route.upstream.name, metrics))
+                .collect(),
+            pseudonym,
+            limits: config.limits.clone(),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            nowhere: metrics.route("none"),
+        }
+    }
+}
+
+/// What is written about requests that take one route; made once, so that writing it costs no text.
+#[derive(Debug)]
+pub struct Label {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Its upstream's.
+    pub upstream: Arc<str>,
+    /// Its counters.
+    pub metrics: Arc<RouteMetrics>,
+    /// Its upstream's.
+    pub upstream_metrics: Arc<UpstreamMetrics>,
+}
+
+impl Label {
+    fn new(route: &str, upstream: &str, metrics: &Metrics) -> Self {
+        Self {
+            route: route.into(),
+            upstream: upstream.into(),
+            metrics: metrics.route(route),
+            upstream_metrics: metrics.upstream(upstream),
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! How often: the rate limit of a key, and the budget of failures of an address and a prefix.
+//!
+//! A limit is judged after the decision, so that refused requests do not spend a key's quota. Failure budgets
+//! refuse only what was wrong anyway: the right secret always passes, so nobody is locked out by guessing.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter, clock,
+    middleware::{NoOpMiddleware, StateInformationMiddleware},
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
+
+use super::{directory::Record, reject::Refusal};
+use crate::{
+    config,
+    domain::{
+        access::RatePerMinute,
+        id::KeyId,
+        key::state::Life,
+        time::{Clock, Timestamp},
+    },
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Addresses and prefixes whose failures are counted at once; the longest silent ones make room.
+const FAILING_CAPACITY: u64 = 100_000;
+
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// Rates are judged by the monotonic clock, so that setting the wall clock gives nobody a free burst.
+#[derive(Debug, Clone)]
+struct Uptime(Clock);
+
+impl clock::Clock for Uptime {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.uptime().into()
+    }
+}
+
+/// The rate limit of one rotation chain of keys (R000_23): n a minute, and n at once.
+#[derive(Debug)]
+pub struct Limiter {
+    rate: RatePerMinute,
+    bucket: RateLimiter<NotKeyed, InMemoryState, Uptime, StateInformationMiddleware>,
+    clock: Clock,
+    policy: HeaderValue,
+    limit: HeaderValue,
+}
+
+/// What is left of a limit after one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Requests that may still come at once.
+    pub remaining: u32,
+    /// Seconds until the limit is whole again.
+    pub until_full: u64,
+    /// Seconds until the next request may pass; none when this one did.
+    pub retry_after: Option<u64>,
+}
+
+impl Limiter {
+    fn new(rate: RatePerMinute, clock: &Clock) -> Self {
+        let bucket = RateLimiter::direct_with_clock(Quota::per_minute(rate.get()), Uptime(clock.clone()))
+            .with_middleware::<StateInformationMiddleware>();
+        let policy = HeaderValue::try_from(format!("\"default\";q={rate};w=60"));
+        Self {
+            rate,
+            bucket,
+            clock: clock.clone(),
+            policy: policy.unwrap_or(HeaderValue::from_static("")),
+            limit: rate.get().get().into(),
+        }
+    }
+
+    /// Takes one request from the limit. The answer says what is left either way.
+    pub fn take(&self) -> Left {
+        match self.bucket.check() {
+            Ok(state) => self.left(state.remaining_burst_capacity(), None),
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(self.clock.uptime().into());
+                self.left(0, Some(whole_seconds(wait).max(1)))
+            }
+        }
+    }
+
+    /// Tells the client where it stands (draft-ietf-httpapi-ratelimit-headers-11, and the older names).
+    pub fn describe(&self, left: Left, headers: &mut HeaderMap) {
+        let Left { remaining, until_full, .. } = left;
+        headers.insert(RATELIMIT_POLICY, self.policy.clone());
+        headers.insert(RATELIMIT, short(format_args!("\"default\";r={remaining};t={until_full}")));
+        headers.insert(X_RATELIMIT_LIMIT, self.limit.clone());
+        headers.insert(X_RATELIMIT_REMAINING, short(format_args!("{remaining}")));
+        headers.insert(X_RATELIMIT_RESET, short(format_args!("{until_full}")));
+        if let Some(seconds) = left.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+    }
+
+    fn left(&self, remaining: u32, retry_after: Option<u64>) -> Left {
+        let rate = u64::from(self.rate.get().get());
+        let spent = rate.saturating_sub(u64::from(remaining));
+        Left { remaining, until_full: (spent * 60).div_ceil(rate), retry_after }
+    }
+}
+
+/// Where a key stands, as its every answer says: its rate limit, and its end when it is being rotated out.
+#[derive(Default)]
+pub struct Standing {
+    caller: Option<Arc<Record>>,
+    left: Option<Left>,
+}
+
+impl Standing {
+    /// One more request of this key, if its limit allows.
+    pub fn enter(&mut self, caller: &Arc<Record>) -> Result<(), Refusal> {
+        self.caller = Some(Arc::clone(caller));
+        self.left = caller.limiter.as_ref().map(|limiter| limiter.take());
+        match self.left {
+            Some(Left { retry_after: Some(_), .. }) => Err(Refusal::RateLimited),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says so on the answer.
+    pub fn describe(&self, headers: &mut HeaderMap) {
+        let Some(caller) = &self.caller else { return };
+        if let (Some(limiter), Some(left)) = (&caller.limiter, self.left) {
+            limiter.describe(left, headers);
+        }
+        if let Some(sunset) = &caller.sunset {
+            sunset.announce(headers);
+        }
+    }
+}
+
+/// The limiters in use, by rotation chain: the old key and its successor share one (R000_18), and a change of
+/// the key's name or networks does not fill the bucket again.
+#[derive(Debug)]
+pub struct Limiters {
+    clock: Clock,
+    by_family: Mutex<HashMap<KeyId, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    limiter: Arc<Limiter>,
+    /// Uptime at which a tidying first found that nobody uses it.
+    idle_since: Option<Duration>,
+}
+
+impl Limiters {
+    /// None in use yet.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, by_family: Mutex::default() }
+    }
+
+    /// The limiter of a chain; a new one when its rate has changed.
+    pub fn of(&self, family: KeyId, rate: RatePerMinute) -> Arc<Limiter> {
+        let fresh = || Kept { limiter: Arc::new(Limiter::new(rate, &self.clock)), idle_since: None };
+        let mut kept = self.kept();
+        let entry = kept.entry(family).or_insert_with(fresh);
+        if entry.limiter.rate != rate {
+            *entry = fresh();
+        }
+        entry.idle_since = None;
+        Arc::clone(&entry.limiter)
+    }
+
+    /// Drops the limiters that nobody has used for a minute: theirs is full again by then, so a new one is no gift.
+    pub fn tidy(&self) {
+        let now = self.clock.uptime();
+        self.kept().retain(|_, kept| {
+            if Arc::strong_count(&kept.limiter) > 1 {
+                kept.idle_since = None;
+                return true;
+            }
+            now.saturating_sub(*kept.idle_since.get_or_insert(now)) < MINUTE
+        });
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<KeyId, Kept>> {
+        self.by_family.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Budget = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Nanos>>;
+
+/// How often an address, and a prefix, may be wrong.
+#[derive(Debug)]
+pub struct Failures {
+    clock: Clock,
+    per_address: NonZeroU32,
+    per_prefix: NonZeroU32,
+    addresses: moka::sync::Cache<IpAddr, Arc<Budget>>,
+    prefixes: moka::sync::Cache<String, Arc<Budget>>,
+}
+
+impl Failures {
+    /// Full budgets for everybody.
+    pub fn new(budget: config::FailureBudget, clock: Clock) -> Self {
+        Self {
+            clock,
+            per_address: budget.ip,
+            per_prefix: budget.prefix,
+            addresses: moka::sync::Cache::new(FAILING_CAPACITY),
+            prefixes: moka::sync::Cache::new(FAILING_CAPACITY),
+        }
+    }
+
+    /// Counts a failure against an address and, if the credential named one, a prefix. False: over budget.
+    pub fn allow(&self, address: IpAddr, prefix: Option<&str>) -> bool {
+        let address =
+            self.addresses.get_with(network_of(address), || Arc::new(self.budget(self.per_address)));
+        let prefix = prefix
+            .map(|prefix| self.prefixes.get_with_by_ref(prefix, || Arc::new(self.budget(self.per_prefix))));
+        // Both are charged, whatever the other says.
+        let (address, prefix) = (address.check().is_ok(), prefix.is_none_or(|budget| budget.check().is_ok()));
+        address && prefix
+    }
+
+    fn budget(&self, per_minute: NonZeroU32) -> Budget {
+        RateLimiter::direct_with_clock(Quota::per_minute(per_minute), Uptime(self.clock.clone()))
+    }
+}
+
+/// What counts as one address: a subscriber holds a whole /64 of IPv6.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// What a key in its rotation grace says on every answer (RFC 9745, RFC 8594).
+#[derive(Debug, Clone)]
+pub struct Sunset {
+    deprecation: HeaderValue,
+    sunset: HeaderValue,
+}
+
+impl Sunset {
+    /// Nothing, for a key that was not rotated.
+    pub fn new(life: &Life, rotated_at: Option<Timestamp>) -> Option<Self> {
+        let (Some(_), Some(rotated_at), Some(ends_at)) = (life.grace_until, rotated_at, life.ends_at())
+        else {
+            return None;
+        };
+        Some(Self {
+            deprecation: HeaderValue::try_from(format!("@{}", rotated_at.seconds())).ok()?,
+            sunset: HeaderValue::try_from(ends_at.http_date()?).ok()?,
+        })
+    }
+
+    /// Puts it on an answer.
+    pub fn announce(&self, headers: &mut HeaderMap) {
+        headers.insert(DEPRECATION, self.deprecation.clone());
+        headers.insert(SUNSET, self.sunset.clone());
+    }
+}
+
+/// A value of at most 64 characters, as every answer carries some: one allocation, where a `String` costs two or
+/// three by the time it is a header. Empty where the text is longer or no header text, which numbers never are.
+fn short(text: std::fmt::Arguments<'_>) -> HeaderValue {
+    let mut room = [0; 64];
+    let mut rest = room.as_mut_slice();
+    if rest.write_fmt(text).is_err() {
+        return HeaderValue::from_static("");
+    }
+    let left = rest.len();
+    HeaderValue::from_bytes(&room[..room.len() - left]).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter(per_minute: u32, clock: &Clock) -> Limiter {
+        Limiter::new(RatePerMinute::new(per_minute).unwrap(), clock)
+    }
+
+    fn clock() -> Clock {
+        Clock::manual(Timestamp::from_micros(1_700_000_000_000_000))
+    }
+
+    #[test]
+    fn n_at_once_then_n_a_minute() {
+        let clock = clock();
+        let limiter = limiter(60, &clock);
+        for remaining in (0..60).rev() {
+            assert_eq!(
+                limiter.take(),
+                Left { remaining, until_full: 60 - u64::from(remaining), retry_after: None }
+            );
+        }
+        assert_eq!(limiter.take(), Left { remaining: 0, until_full: 60, retry_after: Some(1) });
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(limiter.take().retry_after, None);
+        assert_eq!(limiter.take().retry_after, Some(1));
+    }
+
+    #[test]
+    fn every_answer_says_what_is_left_even_of_the_largest_limit() {
+        let limiter = limiter(RatePerMinute::MAX, &clock());
+        let mut headers = HeaderMap::new();
+        limiter.describe(Left { remaining: u32::MAX, until_full: u64::MAX, retry_after: None }, &mut headers);
+        assert_eq!(headers["ratelimit"], "\"default\";r=4294967295;t=18446744073709551615");
+        assert_eq!(headers["x-ratelimit-remaining"], "4294967295");
+        assert_eq!(headers["x-ratelimit-reset"], "18446744073709551615");
+        assert_eq!(headers["x-ratelimit-limit"], "60000000");
+    }
+
+    #[test]
+    fn the_slowest_and_the_fastest_limit_work() {
+        let clock = clock();
+        let slow = limiter(1, &clock);
+        assert_eq!(slow.take().retry_after, None);
+        assert_eq!(slow.take().retry_after, Some(60));
+        clock.advance(MINUTE);
+        assert_eq!(slow.take().retry_after, None);
+        assert_eq!(limiter(RatePerMinute::MAX, &clock).take().retry_after, None);
+    }
+
+    #[test]
+    fn one_bucket_for_a_rotation_chain_until_nobody_needs_it() {
+        let clock = clock();
+        let limiters = Limiters::new(clock.clone());
+        let family = KeyId::new(clock.now());
+        let rate = RatePerMinute::new(1).unwrap();
+        assert_eq!(limiters.of(family, rate).take().retry_after, None);
+        limiters.tidy();
+        assert!(limiters.of(family, rate).take().retry_after.is_some());
+        limiters.tidy();
+        clock.advance(MINUTE);
+        limiters.tidy();
+        assert!(limiters.kept().is_empty());
+    }
+
+    #[test]
+    fn failures_are_counted_by_address_and_by_prefix() {
+        let two = NonZeroU32::new(2).unwrap();
+        let budget = config::FailureBudget { ip: NonZeroU32::new(3).unwrap(), prefix: two };
+        let failures = Failures::new(budget, clock());
+        let address = |n: u8| IpAddr::from([203, 0, 113, n]);
+        assert!(failures.allow(address(1), Some("a")) && failures.allow(address(2), Some("a")));
+        assert!(!failures.allow(address(3), Some("a")), "the prefix is over its budget from everywhere");
+        assert!(failures.allow(address(3), Some("b")));
+        assert!(failures.allow(address(3), None));
+        assert!(!failures.allow(address(3), None), "the address is over its budget for everything");
+    }
+
+    #[test]
+    fn a_whole_64_is_one_address() {
+        let one: IpAddr = "2001:db8:1:2::1".parse().unwrap();
+        let other: IpAddr = "2001:db8:1:2:ffff::9".parse().unwrap();
+        assert_eq!(network_of(one), network_of(other));
+        assert_eq!(network_of("::ffff:1.2.3.4".parse().unwrap()), IpAddr::from([1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn a_key_in_grace_says_when_it_ends() {
+        let start = Timestamp::from_micros(1_700_000_000_000_000);
+        let life = Life::begin(start, None).rotate(start, Duration::from_secs(48 * 3600)).unwrap();
+        let mut headers = HeaderMap::new();
+        Sunset::new(&life, Some(start)).unwrap().announce(&mut headers);
+        assert_eq!(headers["deprecation"], "@1700000000");
+        assert_eq!(headers["sunset"], "Thu, 16 Nov 2023 22:13:20 GMT");
+        assert!(Sunset::new(&Life::begin(start, None), None).is_none());
+    }
+}

@@ -1,0 +1,177 @@
+//! The backends, as one worker sees them: which copies there are, and the connections open to each.
+//!
+//! Every worker has its own, on its own thread: nothing in here is shared, locked or sent. What bounds an upstream
+//! as a whole, `max_connections`, is divided among the workers.
+
+mod balance;
+mod pool;
+
+use std::{cell::Cell, num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
+
+pub use self::pool::{ConnectError, Connection};
+use self::{balance::Turn, pool::Pool};
+use crate::{config, proxy::route::Routes};
+
+/// The upstreams of all routes.
+#[derive(Debug)]
+pub struct Upstreams {
+    by_route: Vec<Rc<Upstream>>,
+}
+
+/// Which worker this is, of how many.
+#[derive(Debug, Clone, Copy)]
+pub struct Worker {
+    /// Counted from 0.
+    pub index: usize,
+    /// How many there are.
+    pub of: NonZeroUsize,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    config: Arc<config::Upstream>,
+    pools: Vec<Rc<Pool>>,
+    turn: Turn,
+    /// Counts sweeps. Ages are measured in them, so that no request reads a clock.
+    now: Rc<Cell<u32>>,
+}
+
+impl Upstreams {
+    /// The upstreams of these routes. Those of `previous` that have not changed stay, with their connections.
+    ///
+    /// Call it inside the worker's `LocalSet`: idle connections are swept by a task there.
+    pub fn new(routes: &Routes, worker: Worker, previous: Option<&Self>) -> Self {
+        let mut known: Vec<Rc<Upstream>> = previous.map(|old| old.by_route.clone()).unwrap_or_default();
+        let mut upstream = |wanted: &Arc<config::Upstream>| {
+            if let Some(same) = known.iter().find(|known| *known.config == **wanted) {
+                return Rc::clone(same);
+            }
+            let new = Upstream::new(wanted, worker);
+            known.push(Rc::clone(&new));
+            new
+        };
+        Self { by_route: routes.iter().map(|route| upstream(&route.upstream)).collect() }
+    }
+
+    /// The upstream of the route with this [index](super::route::Match::index).
+    pub fn of(&self, route: usize) -> Option<&Rc<Upstream>> {
+        self.by_route.get(route)
+    }
+}
+
+impl Upstream {
+    /// An upstream without connections yet. Call it inside the worker's `LocalSet`.
+    pub fn new(config: &Arc<config::Upstream>, worker: Worker) -> Rc<Self> {
+        let now = Rc::new(Cell::new(0));
+        let share = config.max_connections.map(|all| share(all.get(), worker));
+        let pool = |target: &config::Target| Rc::new(Pool::new(target.clone(), share, Rc::clone(&now)));
+        let upstream = Rc::new(Self {
+            config: Arc::clone(config),
+            pools: config.targets.iter().map(pool).collect(),
+            turn: Turn::new(worker.index),
+            now,
+        });
+        upstream.sweep_while_used();
+        upstream
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &config::Upstream {
+        &self.config
+    }
+
+    /// Requests of this worker that were sent and not answered to the end yet.
+    pub fn in_flight(&self) -> usize {
+        self.pools.iter().map(|pool| pool.in_flight()).sum()
+    }
+
+    /// A target that was not tried yet, as a bit to add to `tried`.
+    pub(super) fn choose(&self, tried: Tried) -> Option<usize> {
+        let candidates = self.pools.iter().enumerate().filter(|(at, _)| !tried.contains(*at));
+        let candidates = candidates.map(|(at, pool)| (at, pool.is_avoided(), pool.in_flight()));
+        self.turn.choose(self.config.balance, self.pools.len(), candidates)
+    }
+
+    /// A connection to that target; one that is idle, or a new one, which may be insisted upon.
+    pub(super) async fn connection(&self, target: usize, fresh: bool) -> Result<Connection, ConnectError> {
+        let pool = self.pools.get(target).ok_or(ConnectError::Crowded)?;
+        let outcome = pool.connection(self.config.timeouts.connect, fresh).await;
+        if let Err(ConnectError::Refused(_) | ConnectError::Slow) = &outcome {
+            pool.avoid_for_now();
+        }
+        outcome
+    }
+
+    /// Closes connections that nobody used for `timeouts.idle`, as long as anybody holds the upstream.
+    fn sweep_while_used(self: &Rc<Self>) {
+        let period = (self.config.timeouts.idle / pool::LIFETIME).max(SHORTEST_SWEEP);
+        let upstream = Rc::downgrade(self);
+        // Ends with the upstream, or with the worker's LocalSet.
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(period).await;
+                let Some(upstream) = upstream.upgrade() else { return };
+                upstream.now.set(upstream.now.get().wrapping_add(1));
+                for pool in &upstream.pools {
+                    pool.sweep();
+                }
+            }
+        });
+    }
+}
+
+/// Targets that were tried for one request. Behind the 64th nobody remembers; they may be tried again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tried(u64);
+
+impl Tried {
+    pub(super) fn add(&mut self, target: usize) {
+        self.0 |= bit(target);
+    }
+
+    fn contains(self, target: usize) -> bool {
+        self.0 & bit(target) != 0
+    }
+}
+
+fn bit(target: usize) -> u64 {
+    u32::try_from(target).ok().and_then(|at| 1_u64.checked_shl(at)).unwrap_or(0)
+}
+
+/// A worker's part of a bound; at least one, or it could serve nobody.
+fn share(all: u32, worker: Worker) -> usize {
+    let all = usize::try_from(all).unwrap_or(usize::MAX);
+    let extra = usize::from(worker.index < all % worker.of);
+    (all / worker.of + extra).max(1)
+}
+
+const SHORTEST_SWEEP: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_divided_without_a_rest() {
+        let of = NonZeroUsize::new(4).unwrap();
+        let shares = |all| (0..4).map(|index| share(all, Worker { index, of })).collect::<Vec<_>>();
+        assert_eq!(shares(10), [3, 3, 2, 2]);
+        assert_eq!(shares(4), [1, 1, 1, 1]);
+        assert_eq!(shares(1), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn tried_targets_are_remembered() {
+        let mut tried = Tried::default();
+        tried.add(0);
+        tried.add(63);
+        tried.add(64);
+        assert!(tried.contains(0) && tried.contains(63) && !tried.contains(1) && !tried.contains(64));
+    }
+}

@@ -1,0 +1,241 @@
+//! Connections to one target, kept open between requests.
+//!
+//! A connection carries one request at a time and is used again only when hyper has read the answer to its end,
+//! written the request to its end, and seen nothing behind the answer: surplus bytes, an end of stream or an error
+//! while idle close it (RFC 9112 section 6.3). The most recently used is taken first, so that the others grow old
+//! and are closed.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt, io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    config::{Target, TargetHost},
+    proxy::forward::RequestBody,
+};
+
+/// The connections to one target.
+pub(super) struct Pool {
+    target: Target,
+    idle: RefCell<Vec<Idle>>,
+    /// How many may be in use; none: no bound.
+    slots: Option<Arc<Semaphore>>,
+    in_flight: Cell<usize>,
+    /// In sweeps, as everything here.
+    now: Rc<Cell<u32>>,
+    avoided_at: Cell<Option<u32>>,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: u32,
+}
+
+/// Why there is no connection; no byte of the request has left.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// It was refused, or its name not found.
+    #[error("cannot connect to the upstream: {0}")]
+    Refused(#[source] io::Error),
+    /// It was not there within `timeouts.connect`.
+    #[error("connecting to the upstream took too long")]
+    Slow,
+    /// All that `max_connections` allows were in use for that long.
+    #[error("all connections to the upstream are in use")]
+    Crowded,
+}
+
+impl Pool {
+    pub(super) fn new(target: Target, bound: Option<usize>, now: Rc<Cell<u32>>) -> Self {
+        Self {
+            target,
+            idle: RefCell::default(),
+            slots: bound.map(|bound| Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS)))),
+            in_flight: Cell::new(0),
+            now,
+            avoided_at: Cell::new(None),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// Whether a connection failed since the last sweep but one.
+    pub(super) fn is_avoided(&self) -> bool {
+        self.avoided_at.get().is_some_and(|at| self.now.get().wrapping_sub(at) <= 1)
+    }
+
+    pub(super) fn avoid_for_now(&self) {
+        self.avoided_at.set(Some(self.now.get()));
+    }
+
+    /// An idle connection, unless `fresh`, or a new one. Each of the waits, for a slot and for the connection, ends after `patience`.
+    pub(super) async fn connection(
+        self: &Rc<Self>,
+        patience: Duration,
+        fresh: bool,
+    ) -> Result<Connection, ConnectError> {
+        let slot = match &self.slots {
+            Some(slots) => Some(slot(slots, patience).await?),
+            None => None,
+        };
+        if !fresh && let Some(sender) = self.take_idle() {
+            return Ok(Connection::new(self, sender, slot, true));
+        }
+        let sender = match timeout(patience, self.open()).await {
+            Ok(opened) => opened.map_err(ConnectError::Refused)?,
+            Err(_) => return Err(ConnectError::Slow),
+        };
+        self.avoided_at.set(None);
+        Ok(Connection::new(self, sender, slot, false))
+    }
+
+    /// The most recently used one that is still there.
+    fn take_idle(&self) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.idle.borrow_mut();
+        let mut at = idle.len();
+        while let Some(below) = at.checked_sub(1) {
+            at = below;
+            if idle[at].sender.is_closed() {
+                idle.remove(at);
+            } else if idle[at].sender.is_ready() {
+                return Some(idle.remove(at).sender);
+            }
+        }
+        None
+    }
+
+    async fn open(&self) -> io::Result<SendRequest<RequestBody>> {
+        let port = self.target.port;
+        let stream = match &self.target.host {
+            TargetHost::Address(ip) => TcpStream::connect(SocketAddr::new(*ip, port)).await?,
+            TargetHost::Name(name) => TcpStream::connect((name.as_str(), port)).await?,
+        };
+        stream.set_nodelay(true)?;
+        let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream));
+        let (sender, driver) = handshake.await.map_err(io::Error::other)?;
+        // Ends with the connection: when the other side closes it, when it breaks, when its sender is dropped. What
+        // breaks it is told to whoever waits for an answer; nobody waits on an idle one.
+        tokio::task::spawn_local(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "upstream connection ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    fn put_back(&self, sender: SendRequest<RequestBody>) {
+        if !sender.is_closed() {
+            self.idle.borrow_mut().push(Idle { sender, since: self.now.get() });
+        }
+    }
+
+    /// Drops what is closed or too old.
+    pub(super) fn sweep(&self) {
+        let now = self.now.get();
+        let fresh = |idle: &Idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= LIFETIME;
+        self.idle.borrow_mut().retain(fresh);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let idle = self.idle.try_borrow().map_or(0, |idle| idle.len());
+        write!(f, "{} ({} in flight, {idle} idle)", self.target, self.in_flight.get())
+    }
+}
+
+async fn slot(slots: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, ConnectError> {
+    match timeout(patience, Arc::clone(slots).acquire_owned()).await {
+        Ok(Ok(slot)) => Ok(slot),
+        Ok(Err(_)) | Err(_) => Err(ConnectError::Crowded),
+    }
+}
+
+/// A connection in use for one request. Dropping it closes it, unless it was put back.
+pub struct Connection {
+    pool: Rc<Pool>,
+    sender: SendRequest<RequestBody>,
+    /// Whether it has carried a request before, so that the other side may be closing it just now.
+    reused: bool,
+    single_use: bool,
+    _slot: Option<OwnedSemaphorePermit>,
+    _in_flight: InFlight,
+}
+
+struct InFlight(Rc<Pool>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+    }
+}
+
+impl Connection {
+    fn new(
+        pool: &Rc<Pool>,
+        sender: SendRequest<RequestBody>,
+        slot: Option<OwnedSemaphorePermit>,
+        reused: bool,
+    ) -> Self {
+        pool.in_flight.set(pool.in_flight.get() + 1);
+        Self {
+            pool: Rc::clone(pool),
+            sender,
+            reused,
+            single_use: false,
+            _slot: slot,
+            _in_flight: InFlight(Rc::clone(pool)),
+        }
+    }
+
+    pub(in crate::proxy) fn sender(&mut self) -> &mut SendRequest<RequestBody> {
+        &mut self.sender
+    }
+
+    pub(in crate::proxy) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(in crate::proxy) fn target(&self) -> &Target {
+        &self.pool.target
+    }
+
+    /// Whatever happens, nobody may have it after this request.
+    pub(in crate::proxy) fn use_no_more(&mut self) {
+        self.single_use = true;
+    }
+
+    /// Puts it back for the next request. Only after the answer's end, and when all of the request was sent.
+    pub(in crate::proxy) fn keep(self) {
+        if !self.single_use {
+            self.pool.put_back(self.sender);
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection to {:?}", self.pool)
+    }
+}
+
+/// How many sweeps an idle connection survives.
+pub(super) const LIFETIME: u32 = 8;
+
+/// Bounds the head of an answer, and how much of a body is read at once.
+const BUFFER: usize = 128 * 1024;

@@ -1,0 +1,112 @@
+//! What one worker has for itself.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method};
+use tokio::sync::mpsc;
+
+use super::{
+    gateway::Gateway,
+    headers::{HeaderRules, RequestIds},
+    known::Known,
+    reject::Refusal,
+    server::Peer,
+    snapshot::Snapshot,
+    upstream::{self, Upstreams},
+    usage::{Usage, Use},
+};
+use crate::telemetry::access_log::AccessRecord;
+
+/// One thread's share of the data plane.
+pub struct Worker {
+    /// What it shares with the others.
+    pub gateway: Arc<Gateway>,
+    /// Credentials that it has seen.
+    pub known: Known,
+    /// Uses of keys that it has counted.
+    pub usage: Usage,
+    /// Names for requests.
+    pub request_ids: RequestIds,
+    place: upstream::Worker,
+    serving: RefCell<Rc<Serving>>,
+}
+
+/// A configuration with what this worker has made of it.
+pub struct Serving {
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// How headers are edited.
+    pub headers: Rc<HeaderRules>,
+    /// This worker's own connections to the upstreams.
+    pub upstreams: Upstreams,
+}
+
+impl Worker {
+    /// A worker of this gateway. `seed` is random. Call it inside the worker's `LocalSet`.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        place: upstream::Worker,
+        usage: mpsc::UnboundedSender<Vec<Use>>,
+        seed: u64,
+    ) -> Self {
+        let serving = Serving::new(gateway.snapshot(), place, None);
+        Self {
+            gateway,
+            known: Known::default(),
+            usage: Usage::new(usage),
+            request_ids: RequestIds::new(seed),
+            place,
+            serving: RefCell::new(Rc::new(serving)),
+        }
+    }
+
+    /// The configuration in force, for as long as a request needs it. After a reload, connections to upstreams
+    /// that did not change are kept.
+    #[inline]
+    pub fn serving(&self) -> Rc<Serving> {
+        let serving = Rc::clone(&self.serving.borrow());
+        if serving.snapshot.rules.generation == self.gateway.generation() {
+            serving
+        } else {
+            self.renew(&serving)
+        }
+    }
+
+    /// Counts and logs what was refused before it was a request; returns the name it is given.
+    pub fn refused_unread(&self, peer: &Peer, refusal: &Refusal) -> HeaderValue {
+        let now = self.gateway.clock.now();
+        let id = self.request_ids.of(&HeaderMap::new(), now);
+        self.gateway.snapshot().nowhere.answered(refusal.status().as_u16(), Duration::ZERO);
+        // What the method was is part of what could not be read.
+        let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
+        line.status = refusal.status();
+        line.request_id = Some(id.clone());
+        line.client_ip = Some(peer.ip);
+        line.outcome = refusal.code();
+        self.gateway.log.push(line);
+        id
+    }
+
+    /// Once a second: hands over what was counted, lets go of what has ended.
+    pub fn tick(&self) {
+        self.usage.flush();
+        self.known.tidy(self.gateway.generation());
+    }
+
+    #[cold]
+    fn renew(&self, old: &Serving) -> Rc<Serving> {
+        let new = Rc::new(Serving::new(self.gateway.snapshot(), self.place, Some(&old.upstreams)));
+        self.serving.replace(Rc::clone(&new));
+        new
+    }
+}
+
+impl Serving {
+    fn new(snapshot: Arc<Snapshot>, place: upstream::Worker, previous: Option<&Upstreams>) -> Self {
+        Self {
+            headers: Rc::new(HeaderRules::new(snapshot.rules.identity.names(), snapshot.pseudonym.clone())),
+            upstreams: Upstreams::new(&snapshot.routes, place, previous),
+            snapshot,
+        }
+    }
+}
