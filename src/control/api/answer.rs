@@ -1,0 +1,124 @@
+//! An answer, and the line that the access log has of it.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::Request, response::Response};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use serde_json::Value;
+
+use super::{
+    Peer,
+    caller::Node,
+    error::ApiError,
+    operation::{Answer, Operation},
+};
+use crate::{
+    domain::{id::RequestId, time::Moment},
+    telemetry::access_log::AccessRecord,
+};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// An answer being made: every one has the same headers, whatever it says.
+pub(super) struct Answering {
+    /// What belongs on the answer besides.
+    pub(super) headers: HeaderMap,
+    /// What the access log will say.
+    pub(super) line: AccessRecord,
+    request_id: String,
+    began: Moment,
+    node: Arc<dyn Node>,
+}
+
+impl Answering {
+    pub(super) fn to(node: Arc<dyn Node>, request: &Request) -> Self {
+        let began = node.control().clock().read();
+        let request_id = request_id(request.headers(), || RequestId::new(began.wall).to_string());
+        let mut line = AccessRecord::new(began.wall, request.method().clone());
+        line.host =
+            request.headers().get(HOST).and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        line.asked_for(request.uri());
+        line.route = Some("admin".into());
+        line.client_ip = request.extensions().get().map(|Peer(peer)| *peer);
+        line.request_id = HeaderValue::from_str(&request_id).ok();
+        Self { headers: HeaderMap::new(), line, request_id, began, node }
+    }
+
+    pub(super) fn success(mut self, operation: &Operation, value: &Value) -> Response {
+        match operation.answer {
+            Answer::One(_) | Answer::Page(_) => self.json(StatusCode::OK, value),
+            Answer::Made(shape) => {
+                if let Some(place) = place(operation, shape.name, value) {
+                    self.headers.insert(LOCATION, place);
+                }
+                self.json(StatusCode::CREATED, value)
+            }
+            Answer::Done => self.finish(StatusCode::NO_CONTENT, String::new()),
+        }
+    }
+
+    pub(super) fn json(mut self, status: StatusCode, value: &Value) -> Response {
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.finish(status, value.to_string())
+    }
+
+    pub(super) fn refusal(mut self, error: &ApiError) -> Response {
+        self.line.outcome = error.code();
+        let (status, problem) = error.answer(&self.request_id, &mut self.headers);
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        self.finish(status, problem.to_string())
+    }
+
+    fn finish(mut self, status: StatusCode, body: String) -> Response {
+        let fixed = [
+            (CACHE_CONTROL, "no-store"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+            (REFERRER_POLICY, "no-referrer"),
+        ];
+        for (name, value) in fixed {
+            self.headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(id) = self.line.request_id.clone() {
+            self.headers.insert(X_REQUEST_ID, id);
+        }
+        self.line.status = status;
+        self.line.bytes_out = body.len() as u64;
+        self.line.duration = self.node.control().clock().uptime().saturating_sub(self.began.uptime);
+        self.node.log(self.line);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// Where a new object is from now on.
+fn place(operation: &Operation, shape: &str, value: &Value) -> Option<HeaderValue> {
+    let list = if shape == "Project" {
+        "/v1/projects"
+    } else {
+        operation.path.split("/{").next().unwrap_or_default().trim_end_matches("/self/rotate")
+    };
+    HeaderValue::from_str(&format!("{list}/{}", value["id"].as_str()?)).ok()
+}
+
+/// The client's own name for its request if it is one that can be logged and echoed as it is, else a new one.
+fn request_id(headers: &HeaderMap, new: impl FnOnce() -> String) -> String {
+    let mut lines = headers.get_all(X_REQUEST_ID).iter();
+    let plain = |id: &HeaderValue| {
+        let bytes = id.as_bytes();
+        (1..=128).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    match (lines.next(), lines.next()) {
+        (Some(id), None) if plain(id) => id.to_str().map_or_else(|_| String::new(), str::to_owned),
+        _ => new(),
+    }
+}

@@ -1,0 +1,246 @@
+//! Every refusal of the admin API, and the answer it becomes: the only file here that picks a status.
+//!
+//! Answers are problem details (RFC 9457) as on the gateway port, with the same codes.
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Misframed;
+use crate::{control::service::ServiceError, domain::access::Denied, store::StoreError};
+
+/// A field of the request and what it should have been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Wrong {
+    pub(super) field: String,
+    pub(super) message: String,
+}
+
+impl Wrong {
+    pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// Why a credential was not accepted as anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproved {
+    /// Two credentials that differ.
+    Conflict,
+    /// Not the shape of a key; nothing was looked up.
+    Malformed,
+    /// Nobody's. Which part of it is wrong is told to nobody.
+    Invalid,
+    /// As the two before it, too often.
+    TooMany,
+    /// It could not be asked whose it is.
+    StoreUnavailable,
+    /// Too many wait for the slow proof.
+    Overloaded,
+}
+
+impl Unproved {
+    /// The stable, documented code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Conflict => "credential_conflict",
+            Self::Malformed => "credential_malformed",
+            Self::Invalid => "credential_invalid",
+            Self::TooMany => "too_many_failures",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+/// Why a request was not carried out.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// Where the request ends, or whom it is for, is in doubt.
+    Misframed(Misframed),
+    /// Nobody's credential.
+    Unproved(Unproved),
+    /// Somebody's, and no.
+    Denied(Denied),
+    /// The key has called too often; its headers are on the answer already.
+    RateLimited,
+    /// There is nothing at this path.
+    NotFound,
+    /// Something is there, but not for this method.
+    MethodNotAllowed,
+    /// The body is not said to be JSON.
+    MediaType,
+    /// The body is longer than is read.
+    TooLarge,
+    /// The body stopped arriving.
+    Timeout,
+    /// What was sent cannot be read.
+    Malformed(String),
+    /// Fields that are not as they have to be.
+    Fields(Vec<Wrong>),
+    /// The use case said no.
+    Service(ServiceError),
+}
+
+impl From<Wrong> for ApiError {
+    fn from(wrong: Wrong) -> Self {
+        Self::Fields(vec![wrong])
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl ApiError {
+    /// The stable, documented code.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Misframed(misframed) => misframed.code,
+            Self::Unproved(unproved) => unproved.code(),
+            Self::Denied(denied) => denied.code(),
+            Self::RateLimited => "rate_limited",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MediaType => "unsupported_media_type",
+            Self::TooLarge => "body_too_large",
+            Self::Timeout => "request_timeout",
+            Self::Malformed(_) => "request_malformed",
+            Self::Fields(_) => "invalid_field",
+            Self::Service(error) => error.code(),
+        }
+    }
+
+    /// What INTERFACE says of the code.
+    fn status(&self) -> StatusCode {
+        match self.code() {
+            "credential_conflict" | "path_ambiguous" | "request_malformed" => StatusCode::BAD_REQUEST,
+            "headers_too_large" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "not_implemented" => StatusCode::NOT_IMPLEMENTED,
+            "ip_not_allowed" | "boundary_mismatch" | "scope_insufficient" | "forbidden" => {
+                StatusCode::FORBIDDEN
+            }
+            "not_found" => StatusCode::NOT_FOUND,
+            "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
+            "request_timeout" => StatusCode::REQUEST_TIMEOUT,
+            "conflict" | "limit_reached" => StatusCode::CONFLICT,
+            "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "invalid_field" => StatusCode::UNPROCESSABLE_ENTITY,
+            "rate_limited" | "too_many_failures" => StatusCode::TOO_MANY_REQUESTS,
+            "store_unavailable" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
+            // credential_missing, _malformed, _invalid, _revoked, _expired
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Misframed(misframed) => misframed.detail.clone(),
+            Self::Unproved(unproved) => match unproved {
+                Unproved::Conflict => "The request carries two different credentials. Send one.",
+                Unproved::Malformed => "The credential has not the shape of a key.",
+                Unproved::Invalid => "The key is not valid.",
+                Unproved::TooMany => "Too many wrong credentials. Wait a minute; the right key still works.",
+                Unproved::StoreUnavailable => "The key cannot be checked right now. Try again.",
+                Unproved::Overloaded => "The gateway is busy. Try again.",
+            }
+            .to_owned(),
+            Self::Denied(Denied::Missing) => {
+                "Send an API key, in X-API-Key or as Authorization: Bearer.".to_owned()
+            }
+            Self::Denied(denied) => sentence(&denied.to_string()),
+            Self::RateLimited => {
+                "The key's rate limit is reached. Wait as long as Retry-After says.".to_owned()
+            }
+            Self::NotFound => "There is nothing at this path.".to_owned(),
+            Self::MethodNotAllowed => "This path does not take this method; see Allow.".to_owned(),
+            Self::MediaType => "Send the body as Content-Type: application/json.".to_owned(),
+            Self::TooLarge => "The body is larger than 1 MiB.".to_owned(),
+            Self::Timeout => "The body stopped arriving.".to_owned(),
+            Self::Malformed(what) => what.clone(),
+            Self::Fields(_) | Self::Service(ServiceError::InvalidField(_)) => {
+                "Some fields are not as they have to be; see errors.".to_owned()
+            }
+            // What lies below may name files and statements: that is for the log.
+            Self::Service(ServiceError::Store(StoreError::Corrupt { .. })) => {
+                "A damaged row is in the way. The log names it.".to_owned()
+            }
+            Self::Service(ServiceError::Store(_)) => {
+                "The store cannot be asked right now; nothing was changed. Try again.".to_owned()
+            }
+            Self::Service(error) => sentence(&error.to_string()),
+        }
+    }
+
+    /// The status and the body of the answer; what belongs into its headers is put there.
+    pub(super) fn answer(&self, request_id: &str, headers: &mut HeaderMap) -> (StatusCode, Value) {
+        let status = self.status();
+        if let Self::Service(ServiceError::Store(error)) = self {
+            tracing::warn!(request_id, error = %chain(error), "admin.store_failed");
+        }
+        self.describe(status, headers);
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "detail": self.detail(),
+            "code": self.code(),
+            "request_id": request_id,
+        });
+        let errors = match self {
+            Self::Fields(wrong) => Some(json!(wrong)),
+            Self::Service(ServiceError::InvalidField(wrong)) => Some(json!(wrong)),
+            _ => None,
+        };
+        if let Some(errors) = errors {
+            problem["errors"] = errors;
+        }
+        (status, problem)
+    }
+
+    fn describe(&self, status: StatusCode, headers: &mut HeaderMap) {
+        const REALM: &str = "Bearer realm=\"latchgate\"";
+        if status == StatusCode::UNAUTHORIZED {
+            let missing = matches!(self, Self::Denied(Denied::Missing));
+            let challenge =
+                if missing { REALM } else { "Bearer realm=\"latchgate\", error=\"invalid_token\"" };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        match self.code() {
+            "too_many_failures" => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            "store_unavailable" | "overloaded" => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        // Where the message ends is in doubt, or its rest will not be read: nothing after it may be believed.
+        if matches!(self, Self::Misframed(_) | Self::TooLarge | Self::Timeout) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().collect::<String>());
+    format!("{}{}.", first.unwrap_or_default(), characters.as_str())
+}

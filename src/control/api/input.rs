@@ -1,0 +1,211 @@
+//! A request's fields, from its body or its query, checked against their table before anybody acts on them.
+
+use std::str::FromStr as _;
+
+use serde_json::{Map, Value};
+
+use super::{
+    error::{ApiError, Wrong},
+    json,
+    shape::{Field, Kind},
+};
+use crate::domain::{id::KeyId, time::Timestamp};
+
+const MOST_FAULTS: usize = 100;
+
+/// Fields that are known, of their kind, and there where they have to be.
+#[derive(Debug, Default)]
+pub(super) struct Input(Map<String, Value>);
+
+impl Input {
+    /// From a body; an empty one has no fields.
+    pub(super) fn of_body(bytes: &[u8], fields: &[Field]) -> Result<Self, ApiError> {
+        let object =
+            if bytes.is_empty() { Map::new() } else { json::object(bytes).map_err(ApiError::Malformed)? };
+        check(&object, fields)?;
+        Ok(Self(object))
+    }
+
+    /// From a query string, where everything is text.
+    pub(super) fn of_query(query: &str, fields: &[&[Field]]) -> Result<Self, ApiError> {
+        let fields = fields.concat();
+        let mut object = Map::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = decode(name).zip(decode(value));
+            let (name, value) = decoded
+                .ok_or_else(|| ApiError::Malformed("The query is not valid percent-encoding.".into()))?;
+            let kind = fields.iter().find(|field| field.name == name).map(|field| field.kind);
+            let value = match kind {
+                Some(Kind::Whole) => value.parse::<i64>().map_or(Value::String(value), Value::from),
+                _ => Value::String(value),
+            };
+            if object.insert(name.clone(), value).is_some() {
+                return Err(Wrong::new(name, "given twice").into());
+            }
+        }
+        check(&object, &fields)?;
+        Ok(Self(object))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    pub(super) fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
+    /// A required text: the check has seen that it is there.
+    pub(super) fn sure(&self, name: &str) -> String {
+        self.owned(name).unwrap_or_default()
+    }
+
+    pub(super) fn whole(&self, name: &str) -> Option<i64> {
+        self.0.get(name)?.as_i64()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.0.get(name)?.as_bool()
+    }
+
+    pub(super) fn texts(&self, name: &str) -> Option<Vec<String>> {
+        let list = self.0.get(name)?.as_array()?;
+        Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// Whether it was named at all, with a value or with null.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A text to change: none when it was not named, an inner none when it was named with null.
+    #[expect(clippy::option_option, reason = "left out, null and a text are three things")]
+    pub(super) fn change(&self, name: &str) -> Option<Option<String>> {
+        self.names(name).then(|| self.owned(name))
+    }
+
+    /// All of it, in one spelling: fields sorted, white space gone.
+    pub(super) fn canonical(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+
+    /// The same without these fields.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        Self(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+}
+
+/// Every fault at once, so that nobody has to find them one by one; of a great many the first, so that no answer is
+/// much longer than what was asked.
+fn check(object: &Map<String, Value>, fields: &[Field]) -> Result<(), ApiError> {
+    let known = |name: &str| fields.iter().find(|field| field.name == name);
+    let mut wrong = Vec::new();
+    for (name, value) in object {
+        match known(name) {
+            None => wrong.push(Wrong::new(shown(name), "there is no such field")),
+            Some(field) if value.is_null() && field.nullable => {}
+            Some(field) if fits(field.kind, value) => {}
+            Some(field) => wrong.push(Wrong::new(field.name, field.kind.expected())),
+        }
+    }
+    for field in fields.iter().filter(|field| field.required && !object.contains_key(field.name)) {
+        wrong.push(Wrong::new(field.name, format!("is missing: {}", field.kind.expected())));
+    }
+    wrong.truncate(MOST_FAULTS);
+    if wrong.is_empty() { Ok(()) } else { Err(ApiError::Fields(wrong)) }
+}
+
+/// What somebody else named is shown as far as it is short and harmless.
+fn shown(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(64).collect()
+}
+
+fn fits(kind: Kind, value: &Value) -> bool {
+    match kind {
+        Kind::Text => value.is_string(),
+        Kind::Id => value.as_str().is_some_and(|text| KeyId::from_str(text).is_ok()),
+        Kind::Whole => value.is_i64(),
+        Kind::Flag => value.is_boolean(),
+        Kind::Time => value.as_str().is_some_and(|text| Timestamp::from_str(text).is_ok()),
+        Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+        Kind::Choice(known) => value.as_str().is_some_and(|text| known.contains(&text)),
+        Kind::Anything => true,
+        // No request has objects in objects.
+        Kind::One(_) | Kind::Many(_) => false,
+    }
+}
+
+/// `application/x-www-form-urlencoded`, strictly: what is not UTF-8 or half an escape is refused.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::api::shape::field;
+
+    const FIELDS: &[Field] = &[
+        field("name", Kind::Text, "").required(),
+        field("note", Kind::Text, "").or_null(),
+        field("limit", Kind::Whole, ""),
+        field("scopes", Kind::Texts, ""),
+        field("until", Kind::Time, ""),
+    ];
+
+    fn faults(body: &str) -> Vec<String> {
+        match Input::of_body(body.as_bytes(), FIELDS) {
+            Err(ApiError::Fields(wrong)) => wrong.into_iter().map(|wrong| wrong.field).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        assert_eq!(faults("{\"limit\": 1.5, \"scopes\": null, \"x\": 1}"), ["limit", "scopes", "x", "name"]);
+        assert_eq!(faults("{\"name\": null}"), ["name"]);
+        assert_eq!(faults("{\"name\": \"a\", \"scopes\": [1], \"until\": \"soon\"}"), ["scopes", "until"]);
+        assert_eq!(faults(""), ["name"]);
+    }
+
+    #[test]
+    fn a_great_many_faults_are_not_all_repeated() {
+        let fields: Vec<String> = (0..10_000).map(|number| format!("\"f{number}\":1")).collect();
+        assert_eq!(faults(&format!("{{{}}}", fields.join(","))).len(), MOST_FAULTS);
+    }
+
+    #[test]
+    fn null_takes_away_and_absence_leaves() {
+        let input = Input::of_body(b"{\"name\":\"a\",\"note\":null}", FIELDS).unwrap();
+        assert_eq!(input.change("note"), Some(None));
+        assert_eq!(input.change("limit"), None);
+    }
+
+    #[test]
+    fn queries_have_one_reading() {
+        let input = Input::of_query("name=a%20b+c&limit=5", &[FIELDS]).unwrap();
+        assert_eq!((input.text("name"), input.whole("limit")), (Some("a b c"), Some(5)));
+        for wrong in ["name=%zz", "name=%f", "name=%ff", "name=a&name=b", "name=a&sort=x", "name=a&limit=x"] {
+            assert!(Input::of_query(wrong, &[FIELDS]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The admin API: JSON over HTTP, one file for each noun.
+//!
+//! A request's way: the table says which operation it is (`operation`), the credential becomes a caller
+//! (`caller`), query and body are checked against the operation's fields (`input`), the use case is carried out
+//! by [`control::service`](crate::control::service) - which alone decides what the caller may do - and the outcome
+//! becomes an answer here or in `error`. Nobody's body is read before it is known whose it is.
+
+mod answer;
+mod audit;
+mod caller;
+mod error;
+mod input;
+mod json;
+mod key_shape;
+mod keys;
+mod members;
+mod openapi;
+mod operation;
+mod orgs;
+mod page;
+mod permissions;
+mod presets;
+mod projects;
+mod shape;
+mod teams;
+mod users;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{RawPathParams, Request},
+    middleware::{Next, from_fn},
+    response::Response,
+    routing::{MethodFilter, on},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE, request};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::Value;
+
+use self::{
+    answer::Answering,
+    caller::identify,
+    error::{ApiError, Wrong},
+    input::Input,
+    operation::{Answer, Call, Operation, Verb, all},
+};
+pub use self::{
+    caller::{Node, Pending, Proved},
+    error::Unproved,
+    openapi::document,
+};
+use crate::control::service::ServiceError;
+
+/// The longest body that is read.
+const LONGEST_BODY: usize = 1 << 20;
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+const LONGEST_NAME: usize = 255;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The address at the other end of a request's connection; the listener puts it into the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// A request that servers on its way could read in two ways: the listener puts this into its extensions, and it is
+/// refused whatever it asks.
+#[derive(Debug, Clone)]
+pub struct Misframed {
+    /// The stable code.
+    pub code: &'static str,
+    /// What is wrong, in a sentence.
+    pub detail: String,
+}
+
+/// The API on this node.
+pub fn router(node: Arc<dyn Node>) -> Router {
+    let mut router = Router::new();
+    for operation in all() {
+        let node = Arc::clone(&node);
+        let handler = move |names: Result<RawPathParams, _>, request: Request| {
+            answer(Arc::clone(&node), operation, names.ok(), request)
+        };
+        router = router.route(operation.path, on(operation.verb.filter(), handler));
+    }
+    let (not_found, not_allowed) = (Arc::clone(&node), Arc::clone(&node));
+    let misframed = Arc::clone(&node);
+    let whole = Arc::new(document());
+    router
+        .route(
+            "/v1/openapi.json",
+            on(MethodFilter::GET, move |request: Request| {
+                let (node, whole) = (Arc::clone(&node), Arc::clone(&whole));
+                async move { Answering::to(node, &request).json(StatusCode::OK, &whole) }
+            }),
+        )
+        .method_not_allowed_fallback(move |request: Request| async move {
+            Answering::to(not_allowed, &request).refusal(&ApiError::MethodNotAllowed)
+        })
+        .fallback(move |request: Request| async move {
+            Answering::to(not_found, &request).refusal(&ApiError::NotFound)
+        })
+        .layer(from_fn(move |request: Request, next: Next| {
+            let node = Arc::clone(&misframed);
+            async move {
+                match request.extensions().get::<Misframed>().cloned() {
+                    Some(misframed) => Answering::to(node, &request).refusal(&ApiError::Misframed(misframed)),
+                    None => next.run(request).await,
+                }
+            }
+        }))
+}
+
+impl Verb {
+    const fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+async fn answer(
+    node: Arc<dyn Node>,
+    operation: &'static Operation,
+    names: Option<RawPathParams>,
+    request: Request,
+) -> Response {
+    let mut answering = Answering::to(Arc::clone(&node), &request);
+    match carry_out(node, operation, names, request, &mut answering).await {
+        Ok(value) => answering.success(operation, &value),
+        Err(ApiError::Service(ServiceError::Replayed(value))) => {
+            answering.headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+            answering.success(operation, &value)
+        }
+        Err(error) => answering.refusal(&error),
+    }
+}
+
+async fn carry_out(
+    node: Arc<dyn Node>,
+    operation: &'static Operation,
+    names: Option<RawPathParams>,
+    request: Request,
+    answering: &mut Answering,
+) -> Result<Value, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    // Without an address nobody can be let in by it; the listener always says one.
+    let Some(Peer(peer)) = parts.extensions.get().copied() else { return Err(ApiError::NotFound) };
+    let known = identify(&*node, peer, &mut parts.headers, answering).await?;
+    let names = names.ok_or(ApiError::NotFound)?;
+    let paged = if matches!(operation.answer, Answer::Page(_)) { page::FIELDS } else { &[] };
+    let query = Input::of_query(parts.uri.query().unwrap_or_default(), &[operation.query, paged])?;
+    let body = if operation.verb == Verb::Get {
+        Input::default()
+    } else {
+        let bytes = read(&parts, body).await?;
+        answering.line.bytes_in = bytes.len() as u64;
+        Input::of_body(&bytes, operation.body)?
+    };
+    let mut control = node.control();
+    let path = parts.uri.path().to_owned();
+    if let Some(name) = idempotency_key(&parts)?.filter(|_| operation.changes()) {
+        let asked = format!("{}\n{path}\n{}", operation.id, body.canonical());
+        control = control.once(&known.name, name, asked);
+    }
+    control.refuse_again().await?;
+    let names = names.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let call = Call { control: control.clone(), node, peer, known, path, names, query, body };
+    match (operation.run)(call).await {
+        // Refused, perhaps because an equal request was carried out between the first look and this one.
+        Err(refused @ ApiError::Service(_)) => {
+            control.refuse_again().await?;
+            Err(refused)
+        }
+        outcome => outcome,
+    }
+}
+
+/// The whole body, which has to be said to be JSON unless it is empty.
+async fn read(parts: &request::Parts, body: Body) -> Result<Vec<u8>, ApiError> {
+    let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, LONGEST_BODY).collect()).await;
+    let whole = whole.map_err(|_| ApiError::Timeout)?.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            ApiError::TooLarge
+        } else {
+            ApiError::Malformed("The body is incomplete or malformed.".into())
+        }
+    })?;
+    let bytes = whole.to_bytes();
+    if !bytes.is_empty() && !is_json(&parts.headers) {
+        return Err(ApiError::MediaType);
+    }
+    Ok(bytes.to_vec())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// The client's name for its change.
+fn idempotency_key(parts: &request::Parts) -> Result<Option<String>, ApiError> {
+    let mut names = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let (Some(name), more) = (names.next(), names.next()) else { return Ok(None) };
+    let plain = |name: &&str| {
+        (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    };
+    match name.to_str().ok().filter(plain) {
+        Some(name) if more.is_none() => Ok(Some(name.to_owned())),
+        _ => Err(Wrong::new("Idempotency-Key", "expected one, of 1 to 255 plain characters").into()),
+    }
+}

@@ -1,0 +1,153 @@
+//! What the API can do, one entry each. The router, the checks and the OpenAPI document are made of these tables.
+
+use std::{net::IpAddr, sync::Arc};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    audit,
+    caller::{Known, Node, Pending},
+    error::ApiError,
+    input::Input,
+    keys, members, orgs,
+    page::List,
+    permissions, presets, projects,
+    shape::{Field, Shape},
+    teams, users,
+};
+use crate::{
+    control::service::{Caller, Control},
+    domain::id::KeyId,
+};
+
+/// One thing that can be asked for.
+pub(super) struct Operation {
+    /// Its name for generated clients.
+    pub(super) id: &'static str,
+    pub(super) verb: Verb,
+    /// With `{names}` for what stands in their place.
+    pub(super) path: &'static str,
+    /// One line for the reader of the document.
+    pub(super) text: &'static str,
+    /// What may stand in the query; lists take `limit` and `cursor` besides.
+    pub(super) query: &'static [Field],
+    /// What may stand in the body; none: nothing.
+    pub(super) body: &'static [Field],
+    pub(super) answer: Answer,
+    pub(super) run: fn(Call) -> Pending<'static, Result<Value, ApiError>>,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Verb {
+    /// As OpenAPI spells it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What is answered when it goes well.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    /// 200 with an object.
+    One(&'static Shape),
+    /// 201 with an object.
+    Made(&'static Shape),
+    /// 200 with a part of a list.
+    Page(&'static Shape),
+    /// 204.
+    Done,
+}
+
+impl Operation {
+    /// Whether it changes state, and so takes `Idempotency-Key`.
+    pub(super) fn changes(&self) -> bool {
+        self.verb != Verb::Get && self.id != "verify_key"
+    }
+}
+
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
+    [
+        orgs::OPERATIONS,
+        teams::OPERATIONS,
+        projects::OPERATIONS,
+        users::OPERATIONS,
+        members::OPERATIONS,
+        keys::OPERATIONS,
+        presets::OPERATIONS,
+        permissions::OPERATIONS,
+        audit::OPERATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// A request that was read and whose caller is known.
+pub(super) struct Call {
+    pub(super) control: Control,
+    pub(super) node: Arc<dyn Node>,
+    pub(super) peer: IpAddr,
+    pub(super) known: Known,
+    pub(super) path: String,
+    /// What stands in the path, by name.
+    pub(super) names: Vec<(String, String)>,
+    pub(super) query: Input,
+    pub(super) body: Input,
+}
+
+impl Call {
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.known.caller
+    }
+
+    /// An id in the path; what is no id names nothing.
+    pub(super) fn id(&self, name: &str) -> Result<&str, ApiError> {
+        let found = self.names.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        // All ids have one form; whose it is, the use case finds out.
+        found.filter(|text| text.parse::<KeyId>().is_ok()).ok_or(ApiError::NotFound)
+    }
+
+    /// The caller's organization.
+    pub(super) fn org(&self) -> String {
+        self.known.org.to_string()
+    }
+
+    /// Whose failure budget a wrong key counts against.
+    pub(super) const fn client(&self) -> IpAddr {
+        match &self.known.caller {
+            Caller::Key { ip: Some(ip), .. } | Caller::User { ip: Some(ip), .. } => *ip,
+            _ => self.peer,
+        }
+    }
+
+    pub(super) fn list(&self) -> List {
+        List::new(self.control.clone(), &self.known.name, &self.path, &self.query)
+    }
+}
+
+/// An object as it goes out.
+pub(super) fn object(value: &impl Serialize) -> Result<Value, ApiError> {
+    serde_json::to_value(value)
+        .map_err(|error| ApiError::Service(crate::control::service::ServiceError::Secret(error.into())))
+}
+
+/// A list that is known whole.
+pub(super) fn whole(items: &[Value]) -> Value {
+    json!({ "items": items, "next_cursor": null })
+}

@@ -1,0 +1,72 @@
+//! `/v1/org`: the caller's organization.
+
+use serde_json::Value;
+
+use super::{
+    error::ApiError,
+    operation::{Answer, Call, Operation, Verb, object},
+    shape::{Field, Kind, Shape, field},
+};
+
+const ORG: Shape = Shape {
+    name: "Organization",
+    fields: &[
+        field("id", Kind::Id, "Its id."),
+        field("slug", Kind::Text, "Its name in commands and addresses, unique."),
+        field("name", Kind::Text, "Its name for people."),
+        field("created_at", Kind::Time, "When it was made."),
+    ],
+};
+
+/// What names an object, for people and for commands.
+pub(super) const NAMES: &[Field] = &[
+    field("name", Kind::Text, "Its name for people, 1 to 100 characters."),
+    field("slug", Kind::Text, "Its name in commands: a-z, 0-9 and inner `-`."),
+];
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        id: "get_org",
+        verb: Verb::Get,
+        path: "/v1/org",
+        text: "The caller's organization.",
+        query: &[],
+        body: &[],
+        answer: Answer::One(&ORG),
+        run: |call| Box::pin(get(call)),
+    },
+    Operation {
+        id: "update_org",
+        verb: Verb::Patch,
+        path: "/v1/org",
+        text: "Gives the organization another name, another slug, or both.",
+        query: &[],
+        body: NAMES,
+        answer: Answer::One(&ORG),
+        run: |call| Box::pin(update(call)),
+    },
+    Operation {
+        id: "delete_org",
+        verb: Verb::Delete,
+        path: "/v1/org",
+        text: "Deletes the organization with everything in it, the calling key included.",
+        query: &[],
+        body: &[],
+        answer: Answer::Done,
+        run: |call| Box::pin(delete(call)),
+    },
+];
+
+async fn get(call: Call) -> Result<Value, ApiError> {
+    object(&call.control.find_org(call.caller(), &call.org()).await?)
+}
+
+async fn update(call: Call) -> Result<Value, ApiError> {
+    let (name, slug) = (call.body.text("name"), call.body.text("slug"));
+    object(&call.control.rename_org(call.caller(), &call.org(), name, slug).await?)
+}
+
+async fn delete(call: Call) -> Result<Value, ApiError> {
+    call.control.delete_org(call.caller(), &call.org()).await?;
+    Ok(Value::Null)
+}

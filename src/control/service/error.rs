@@ -1,0 +1,99 @@
+//! Why a use case was not carried out. What is said here may be shown to whoever asked.
+
+use std::fmt;
+
+use crate::store::StoreError;
+
+/// A field of the request and what it should have been.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// Its name, as in the API.
+    pub field: &'static str,
+    /// What is wrong, and what is accepted.
+    pub message: String,
+}
+
+/// A use case that was not carried out: nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Fields that are not as they have to be.
+    #[error("{}", Listed(.0))]
+    InvalidField(Vec<FieldError>),
+    /// The state of things forbids it.
+    #[error("{0}")]
+    Conflict(String),
+    /// There would be too many.
+    #[error("{0}")]
+    LimitReached(String),
+    /// There is no such thing, or none that the caller may know of.
+    #[error("no {what} `{named}`")]
+    NotFound {
+        /// The kind of thing.
+        what: &'static str,
+        /// As it was named.
+        named: String,
+    },
+    /// The caller may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The caller lacks a permission, named as the profile names it.
+    #[error("this needs the permission {0}")]
+    Lacks(String),
+    /// The same request was carried out before; this was its answer.
+    #[error("the same request was carried out before")]
+    Replayed(serde_json::Value),
+    /// The store did not take or give something.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The machine could not hash or draw random bytes.
+    #[error("the secret could not be made")]
+    Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ServiceError {
+    /// The stable code that the API answers with.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidField(_) => "invalid_field",
+            Self::Conflict(_) | Self::Replayed(_) => "conflict",
+            Self::LimitReached(_) => "limit_reached",
+            Self::NotFound { .. } => "not_found",
+            Self::Forbidden(_) => "forbidden",
+            Self::Lacks(_) => "scope_insufficient",
+            Self::Store(_) => "store_unavailable",
+            Self::Secret(_) => "overloaded",
+        }
+    }
+
+    /// One field and what it should have been.
+    pub(crate) fn field(field: &'static str, message: impl Into<String>) -> Self {
+        Self::InvalidField(vec![FieldError { field, message: message.into() }])
+    }
+
+    pub(super) fn not_found(what: &'static str, named: impl fmt::Display) -> Self {
+        Self::NotFound { what, named: named.to_string() }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(conflict) => Self::Conflict(conflict.to_string()),
+            other => Self::Store(other),
+        }
+    }
+}
+
+struct Listed<'a>(&'a [FieldError]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{}: {}", error.field, error.message)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! The use cases, and the only writer of state. Each one is: authorise, change, audit row, change row, commit - in
+//! one transaction, so that nothing half-done can be seen - then wait until this node has applied the change.
+//!
+//! The command line, the admin API and the console call these same functions, so none of them can forget a rule.
+//! Whoever calls is a [`Caller`]; what they hold is read inside the transaction, so that a role taken away a moment
+//! ago no longer counts.
+
+mod applied;
+mod audit;
+mod caller;
+mod error;
+mod fields;
+mod groups;
+mod hashing;
+mod keys;
+mod members;
+mod once;
+mod orgs;
+mod page;
+mod projects;
+mod rights;
+mod roles;
+mod teams;
+#[cfg(test)]
+mod tests;
+mod users;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::{
+    applied::Applied,
+    audit::{AuditEntry, AuditFilter, ChainVerdict},
+    caller::Caller,
+    error::{FieldError, ServiceError},
+    groups::{GroupChanges, GroupMemberView, GroupView, NewGroup},
+    keys::{Created, IMPORT_BATCH, Imported, KeyChanges, KeyFilter, KeyUsage, KeyView, NewKey},
+    members::MemberView,
+    once::Once,
+    orgs::NewOrg,
+    page::{Page, PageOf},
+    projects::NewProject,
+    roles::{NewRole, RoleChanges, RoleDetail},
+    teams::NewTeam,
+    users::{NewUser, UserView},
+};
+use crate::{
+    domain::{key::secret::MacKey, profile::Profile, time::Clock},
+    store::Store,
+    telemetry::metrics::Metrics,
+};
+
+/// What the use cases need to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a rotated key goes on working unless the caller says otherwise.
+    pub rotation_grace: Duration,
+    /// The work factor of new hashes, as a power of two.
+    pub bcrypt_cost: u32,
+    /// Whether imported keys may have another shape than the profile's.
+    pub accept_foreign: bool,
+}
+
+/// Everything that a [`Control`] is made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where state is kept.
+    pub store: Store,
+    /// The rules of the platform.
+    pub profile: Arc<Profile>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Makes the fast proof that is stored beside a new key's hash.
+    pub mac_key: MacKey,
+    /// From the configuration.
+    pub settings: Settings,
+    /// How far the node that this runs in has applied the feed.
+    pub applied: Applied,
+}
+
+/// The use cases. Cheap to clone. Another profile or other settings make another one.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    hashing: hashing::Hashing,
+    metrics: Option<Arc<Metrics>>,
+    once: Option<Once>,
+}
+
+impl Control {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, hashing: hashing::Hashing::new(), metrics: None, once: None }))
+    }
+
+    /// The same on a node whose metrics count what is recorded.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        let Inner { parts, hashing, once, .. } = &*self.0;
+        let (parts, hashing, once) = (parts.clone(), hashing.clone(), once.clone());
+        Self(Arc::new(Inner { parts, hashing, metrics: Some(metrics), once }))
+    }
+
+    /// Where state is kept.
+    pub fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    /// The rules of the platform.
+    pub fn profile(&self) -> &Profile {
+        &self.0.parts.profile
+    }
+
+    /// The clock that life and grace are judged by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.parts.clock
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.parts.settings
+    }
+}

@@ -1,0 +1,329 @@
+//! People: added, deactivated and activated, removed.
+
+use serde_json::json;
+
+use super::{
+    Caller, Control, Page, PageOf, ServiceError,
+    caller::Who,
+    fields, members, orgs,
+    rights::Rights,
+    teams,
+    work::{Deed, Work},
+};
+use crate::{
+    domain::{
+        boundary::Boundary,
+        id::{OrgId, TeamId, UserId},
+        profile::control,
+        time::Timestamp,
+    },
+    store::{Conn, changes::Subject, groups, keys, memberships, memberships::Membership, users, users::User},
+};
+
+/// A new person.
+#[derive(Default)]
+pub struct NewUser {
+    /// The organization, by id or slug; may be left out where there is only one.
+    pub org: Option<String>,
+    /// Their e-mail address.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Their password; without one they cannot sign in with a password.
+    pub password: Option<String>,
+    /// The team, by id or slug; may be left out where there is only one.
+    pub team_id: Option<String>,
+    /// Their role, in the organization or in the team as the profile has it.
+    pub role: Option<String>,
+}
+
+/// A person as shown.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct UserView {
+    /// Their id.
+    pub id: UserId,
+    /// Their organization.
+    pub org_id: OrgId,
+    /// Their e-mail address.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Whether they, and the keys that are theirs, may act.
+    pub active: bool,
+    /// When they were added.
+    pub created_at: Timestamp,
+    /// Their roles.
+    pub memberships: Vec<RoleView>,
+    /// The names of the groups they are in, whose roles are theirs too.
+    pub groups: Vec<String>,
+}
+
+/// A role that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RoleView {
+    /// In which team; none: in the organization.
+    pub team_id: Option<TeamId>,
+    /// Which; none: what groups give.
+    pub role: Option<String>,
+}
+
+const LONGEST_NAME: usize = 100;
+
+impl Control {
+    /// Adds a person with a role.
+    pub async fn create_user(&self, caller: &Caller, new: &NewUser) -> Result<UserView, ServiceError> {
+        let email = fields::email(&new.email)?;
+        let name = fields::name("name", &new.name, LONGEST_NAME)?;
+        // The costly part happens before the write lock is taken, and only for those who may.
+        let password = match &new.password {
+            Some(password) => {
+                fields::password(password)?;
+                let mut conn = self.store().read().await?;
+                let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
+                self.place_new(&mut conn, &who, new).await?;
+                drop(conn);
+                Some(self.0.hashing.password(password.clone()).await?)
+            }
+            None => None,
+        };
+        let mut work = self.begin(caller).await?;
+        let (org, team) = self.place_new(&mut work.tx, &work.who, new).await?;
+        if users::find_by_email(&mut work.tx, &email).await?.is_some() {
+            return Err(ServiceError::Conflict(format!("somebody has the e-mail address {email}")));
+        }
+        let user = User {
+            id: UserId::new(work.now),
+            org_id: org,
+            email,
+            name,
+            created_at: work.now,
+            deactivated_at: None,
+            removed_at: None,
+        };
+        users::insert(&mut work.tx, &user, password.as_ref()).await?;
+        let membership = Membership {
+            user_id: user.id,
+            org_id: org,
+            team_id: team,
+            role: new.role.clone(),
+            created_at: work.now,
+        };
+        memberships::put(&mut work.tx, &membership).await?;
+        let detail = json!({ "email": user.email, "role": new.role, "password": password.is_some() });
+        work.record(deed(&user, team, "create", "user.created", detail)).await?;
+        work.changed(&Subject::Org(org)).await?;
+        let view = view(&mut work.tx, user).await?;
+        work.finish(&view).await?;
+        Ok(view)
+    }
+
+    /// Where a new person's role is held, if the caller may give it there.
+    async fn place_new(
+        &self,
+        conn: &mut Conn,
+        who: &Who,
+        new: &NewUser,
+    ) -> Result<(OrgId, Option<TeamId>), ServiceError> {
+        let org = match (&new.org, &new.team_id) {
+            (None, Some(team)) => teams::find(conn, who, None, team).await?.org_id,
+            (named, _) => orgs::find_or_only(conn, who, "org", named.as_deref()).await?.id,
+        };
+        let role = new.role.as_deref();
+        let rights = Rights::of_org(conn, self.profile(), org).await?;
+        let book = rights.book(self.profile());
+        let team = members::place(&book, conn, who, org, new.team_id.as_deref(), role).await?;
+        members::may_give(&book, who, org, team, None, role)?;
+        Ok((org, team))
+    }
+
+    /// The people that the caller can see, of one organization or of all.
+    pub async fn list_users(
+        &self,
+        caller: &Caller,
+        org: Option<&str>,
+        page: &Page,
+    ) -> Result<PageOf<UserView>, ServiceError> {
+        let (limit, after) = (page.limit()?, page.after()?);
+        let mut conn = self.store().read().await?;
+        let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
+        let org = match org {
+            Some(named) => Some(orgs::find(&mut conn, &who, named).await?.id),
+            None => who.org(),
+        };
+        if let Some(org) = org {
+            who.require(self.profile(), control::MEMBER_READ, &Boundary::Org(org))?;
+        }
+        let users = users::list(&mut conn, org, after, limit + 1).await?;
+        let PageOf { items, next_cursor } = PageOf::cut(users, limit, |user| user.id.to_string());
+        let mut views = Vec::with_capacity(items.len());
+        for user in items {
+            views.push(view(&mut conn, user).await?);
+        }
+        Ok(PageOf { items: views, next_cursor })
+    }
+
+    /// The person with this id or e-mail address.
+    pub async fn find_user(&self, caller: &Caller, named: &str) -> Result<UserView, ServiceError> {
+        let mut conn = self.store().read().await?;
+        let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
+        let user = find(&mut conn, &who, named).await?;
+        if who.user() != Some(user.id) {
+            who.require(self.profile(), control::MEMBER_READ, &Boundary::Org(user.org_id))?;
+        }
+        view(&mut conn, user).await
+    }
+
+    /// Lets a person act again, or stops them and every key of theirs until then.
+    pub async fn set_user_active(
+        &self,
+        caller: &Caller,
+        named: &str,
+        active: bool,
+    ) -> Result<UserView, ServiceError> {
+        self.update_user(caller, named, None, Some(active)).await
+    }
+
+    /// Gives a person another name, lets them act or stops them, or both; what is not named stays.
+    pub async fn update_user(
+        &self,
+        caller: &Caller,
+        named: &str,
+        name: Option<&str>,
+        active: Option<bool>,
+    ) -> Result<UserView, ServiceError> {
+        let name = name.map(|name| fields::name("name", name, LONGEST_NAME)).transpose()?;
+        let mut work = self.begin(caller).await?;
+        let mut user = find(&mut work.tx, &work.who, named).await?;
+        // Only to stop somebody asks whether somebody is left.
+        self.may_touch(&mut work, &user, control::MEMBER_UPDATE, active == Some(false)).await?;
+        if let Some(name) = name.filter(|name| *name != user.name) {
+            users::rename(&mut work.tx, user.id, &name).await?;
+            let detail = json!({ "email": user.email, "name": name, "before": user.name });
+            user.name = name;
+            work.record(deed(&user, None, "update", "user.updated", detail)).await?;
+        }
+        if let Some(active) = active.filter(|active| *active != user.active()) {
+            user.deactivated_at = (!active).then_some(work.now);
+            users::set_deactivated(&mut work.tx, user.id, user.deactivated_at).await?;
+            let event = if active { "user.activated" } else { "user.deactivated" };
+            work.record(deed(&user, None, "update", event, json!({ "email": user.email }))).await?;
+            work.changed(&Subject::Org(user.org_id)).await?;
+        }
+        let view = view(&mut work.tx, user).await?;
+        work.finish(&view).await?;
+        Ok(view)
+    }
+
+    /// Removes a person. Keys that are theirs are revoked; the organization's keys go on.
+    pub async fn remove_user(&self, caller: &Caller, named: &str) -> Result<(), ServiceError> {
+        let mut work = self.begin(caller).await?;
+        let user = find(&mut work.tx, &work.who, named).await?;
+        self.may_touch(&mut work, &user, control::MEMBER_REMOVE, true).await?;
+        let ended = keys::revoke_of_owner(&mut work.tx, user.id, work.now).await?;
+        users::remove(&mut work.tx, user.id, work.now).await?;
+        for key in &ended {
+            let detail = json!({ "because": "its owner was removed" });
+            work.record(Deed {
+                org: user.org_id,
+                team: key.team,
+                table: "api_keys",
+                target: key.prefix.clone(),
+                action: "revoke",
+                event: "api_key.revoked",
+                detail,
+            })
+            .await?;
+        }
+        let detail = json!({ "email": user.email, "keys_revoked": ended.len() });
+        work.record(deed(&user, None, "delete", "user.removed", detail)).await?;
+        work.changed(&Subject::Org(user.org_id)).await?;
+        work.finish(&()).await
+    }
+
+    /// Whether the caller may change, stop or remove this person: wherever the person holds a role, the caller has to
+    /// be one who could have given it, and if the person `ends`, somebody has to be left who can administer.
+    async fn may_touch(
+        &self,
+        work: &mut Work<'_>,
+        user: &User,
+        permission: crate::domain::permission::Permission,
+        ends: bool,
+    ) -> Result<(), ServiceError> {
+        let held = memberships::of_user(&mut work.tx, user.id).await?;
+        let org = Boundary::Org(user.org_id);
+        let rights = Rights::of_org(&mut work.tx, self.profile(), user.org_id).await?;
+        let book = rights.book(self.profile());
+        if held.is_empty() {
+            work.who.require(self.profile(), permission, &org)?;
+            members::may_change(&book, &work.who, &org, None, None)?;
+        }
+        for role in groups::of_user(&mut work.tx, user.id).await?.iter().flat_map(|group| &group.roles) {
+            members::may_change(&book, &work.who, &org, Some(role), None)?;
+        }
+        for membership in held {
+            let boundary = members::boundary(user.org_id, membership.team_id);
+            work.who.require(self.profile(), permission, &boundary)?;
+            let (team, role) = (membership.team_id, membership.role.as_deref());
+            members::may_change(&book, &work.who, &boundary, role, None)?;
+            if ends {
+                members::keep_one(self.profile(), &mut work.tx, &work.who, user, team, role).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The person with this id or e-mail address who has not been removed, unless not the caller's to know of.
+pub(super) async fn find(conn: &mut Conn, who: &Who, named: &str) -> Result<User, ServiceError> {
+    let found = match named.parse() {
+        Ok(id) => users::find(conn, id).await?,
+        Err(_) => users::find_by_email(conn, named).await?,
+    };
+    let Some(user) = found.filter(|user| user.removed_at.is_none() && who.sees(user.org_id)) else {
+        return Err(ServiceError::not_found("user", named));
+    };
+    // A key that is bound to a team knows the people of that team, and whoever it speaks for.
+    if let Who::Key(holder, _) = who
+        && let Some(team) = holder.key.boundary.team()
+        && who.user() != Some(user.id)
+        && !memberships::of_user(conn, user.id).await?.iter().any(|held| held.team_id == Some(team))
+    {
+        return Err(ServiceError::not_found("user", named));
+    }
+    Ok(user)
+}
+
+pub(super) async fn view(conn: &mut Conn, user: User) -> Result<UserView, ServiceError> {
+    let memberships = memberships::of_user(conn, user.id).await?;
+    let memberships = memberships
+        .into_iter()
+        .map(|membership| RoleView { team_id: membership.team_id, role: membership.role })
+        .collect();
+    let groups = groups::of_user(conn, user.id).await?.into_iter().map(|group| group.name).collect();
+    Ok(UserView {
+        id: user.id,
+        org_id: user.org_id,
+        active: user.active(),
+        email: user.email,
+        name: user.name,
+        created_at: user.created_at,
+        memberships,
+        groups,
+    })
+}
+
+fn deed(
+    user: &User,
+    team: Option<TeamId>,
+    action: &'static str,
+    event: &'static str,
+    detail: serde_json::Value,
+) -> Deed {
+    Deed { org: user.org_id, team, table: "users", target: user.id.to_string(), action, event, detail }
+}
+
+impl std::fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewUser").field("email", &self.email).finish_non_exhaustive()
+    }
+}
