@@ -52,6 +52,7 @@
 //! is the change answered. On the admin port (`app/admin.rs`) the asking key is proved as on the gateway port
 //! (`app/node.rs`), and `control/api/` turns requests into use cases and outcomes into answers.
 
+pub mod app;
 pub mod config;
 pub mod control;
 pub mod domain;

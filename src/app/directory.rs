@@ -1,0 +1,187 @@
+//! Joins the store to the data plane: what a row means, as an entry that can be judged.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    domain::{
+        access::{Method, Principal},
+        id::{ChangeId, KeyId},
+        key::secret::Mac,
+    },
+    proxy::directory::{
+        Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject, Unavailable,
+    },
+    runtime::tasks::Stopped,
+    store::{
+        Store, StoreError, changes,
+        keys::{self, Held},
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// Changes read at once; a follower that is further behind reads again.
+const CHANGES_AT_ONCE: u32 = 1_000;
+/// Damaged rows that are remembered as reported.
+const REPORTED: usize = 10_000;
+
+/// The store as a [`Directory`].
+pub struct StoreDirectory {
+    store: Store,
+    /// Kept between waits, so that no news is missed while nobody waits.
+    changed: tokio::sync::Mutex<watch::Receiver<ChangeId>>,
+    heal: mpsc::Sender<(KeyId, Mac)>,
+    reported: Mutex<HashSet<String>>,
+    metrics: Arc<Metrics>,
+}
+
+impl StoreDirectory {
+    /// A directory of this store; MACs to be stored go to `heal`.
+    pub fn new(store: Store, heal: mpsc::Sender<(KeyId, Mac)>, metrics: Arc<Metrics>) -> Self {
+        let changed = tokio::sync::Mutex::new(store.changed());
+        Self { store, changed, heal, reported: Mutex::default(), metrics }
+    }
+
+    async fn held(&self, lookup: &Lookup) -> Result<Option<Held>, StoreError> {
+        let mut reader = self.store.read().await?;
+        match lookup {
+            Lookup::Public(public) => keys::find_by_prefix(&mut reader, public).await,
+            Lookup::Foreign { digest, leading } => {
+                let found = keys::find_foreign(&mut reader, digest, leading.as_str()).await?;
+                Ok(found.into_iter().next())
+            }
+        }
+    }
+
+    /// A damaged row is nobody's key, and is reported once.
+    fn report(&self, error: &StoreError) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() < REPORTED && reported.insert(error.to_string()) {
+            tracing::error!(%error, "a damaged row was found; the key is refused, others are not affected");
+            self.metrics.store.corrupt_rows.inc();
+        }
+    }
+}
+
+impl Directory for StoreDirectory {
+    fn find<'a>(&'a self, lookup: &'a Lookup, rules: &'a Rules) -> Answer<'a, Option<Entry>> {
+        Box::pin(async move {
+            match self.held(lookup).await {
+                Ok(held) => Ok(held.map(|held| entry(held, rules))),
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    self.report(&error);
+                    Ok(None)
+                }
+                Err(error) => Err(unavailable(&error)),
+            }
+        })
+    }
+
+    fn latest(&self) -> Answer<'_, ChangeId> {
+        Box::pin(async move {
+            let mut reader = self.store.read().await.map_err(|error| unavailable(&error))?;
+            changes::latest(&mut reader).await.map_err(|error| unavailable(&error))
+        })
+    }
+
+    fn changes(&self, after: ChangeId) -> Answer<'_, Changes> {
+        Box::pin(async move {
+            let mut changed = Vec::new();
+            let mut upto = after;
+            loop {
+                let mut reader = self.store.read().await.map_err(|error| unavailable(&error))?;
+                let feed = changes::since(&mut reader, upto, CHANGES_AT_ONCE).await;
+                match feed.map_err(|error| unavailable(&error))? {
+                    changes::Feed::Lost { latest } => return Ok(Changes::Everything { upto: latest }),
+                    changes::Feed::Next(next) => {
+                        let last = next.len() < CHANGES_AT_ONCE as usize;
+                        upto = next.last().map_or(upto, |change| change.id);
+                        changed.extend(next.iter().map(change));
+                        if last {
+                            return Ok(Changes::These { changed, upto });
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn news(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            // Closed only with the store itself, that is with the program.
+            if self.changed.lock().await.changed().await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+    }
+
+    fn heal(&self, key: KeyId, mac: Mac) {
+        // Best effort: a MAC that does not fit in the queue is made again at the next start.
+        let _ = self.heal.try_send((key, mac));
+    }
+}
+
+/// Writes MACs beside keys that had none, many in one transaction. When asked to end, writes what waits first.
+pub async fn write_macs(store: Store, mut heal: mpsc::Receiver<(KeyId, Mac)>, mut stopped: Stopped) {
+    const AT_ONCE: usize = 500;
+    let mut batch = Vec::with_capacity(AT_ONCE);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            count = heal.recv_many(&mut batch, AT_ONCE) => if count == 0 { return },
+            () = &mut stopped, if !stopping => {
+                stopping = true;
+                heal.close();
+            }
+        }
+        if let Err(error) = keys::set_mac(&store, &batch).await {
+            tracing::warn!(%error, "look-up MACs could not be stored; they are made again at the next start");
+        }
+        batch.clear();
+    }
+}
+
+fn entry(held: Held, rules: &Rules) -> Entry {
+    let standing = held.standing(&rules.profile);
+    // Its projects come sorted, as a decision needs them.
+    let Held { key, team_projects, rotated_at, .. } = held;
+    Entry {
+        id: key.id,
+        family: key.family,
+        principal: Principal {
+            method: Method::ApiKey,
+            credential: key.prefix.into(),
+            boundary: key.boundary,
+            team_projects: team_projects.into(),
+            user: key.owner,
+            role: standing.role,
+            permissions: standing.permissions,
+            life: standing.life,
+            holder: standing.holder,
+            networks: standing.networks,
+        },
+        rate: standing.rate.or(rules.default_rate),
+        proof: Proof { hash: key.hash, mac: key.mac, imported: key.imported_at.is_some() },
+        rotated_at,
+    }
+}
+
+fn change(change: &changes::Change) -> Change {
+    let subject = match &change.subject {
+        changes::Subject::Key { id, .. } => Subject::Key(*id),
+        changes::Subject::Org(org) => Subject::Org(*org),
+    };
+    Change { subject, at: change.at }
+}
+
+/// With what lies behind it: "not available" alone tells an operator nothing.
+fn unavailable(error: &StoreError) -> Unavailable {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    Unavailable(format!("{error}{}", cause.unwrap_or_default()))
+}

@@ -1,0 +1,302 @@
+//! Why a request is let through, or why not: the decision of the data plane, step by step, without forwarding.
+//!
+//! Nothing is decided here. Each step asks the same function that the request path asks, so an explanation cannot
+//! disagree with what the gateway does.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, Method, Request, Version, header::HOST};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::directory::StoreDirectory;
+use crate::{
+    config::Config,
+    domain::{
+        access::{self, Denied, Holder, Principal},
+        key::{
+            secret::MacKey,
+            token::{Digest, Presented},
+        },
+        time::{Clock, Timestamp},
+    },
+    proxy::{
+        directory::{Directory, Entry, Lookup, Rules, Unavailable, lookup::Leading},
+        headers, path,
+        reject::Refusal,
+        route::{Match, Routes},
+    },
+    store::Store,
+    telemetry::metrics::Metrics,
+};
+
+/// A request that was not sent.
+pub struct Question {
+    /// Its method.
+    pub method: Method,
+    /// Its path, as a client would send it; a query is ignored.
+    pub path: String,
+    /// Its `Host`.
+    pub host: Option<String>,
+    /// From where.
+    pub client: IpAddr,
+    /// The key it carries.
+    pub key: Option<Zeroizing<String>>,
+}
+
+impl Question {
+    /// As the gateway would read it; without a host only HTTP/1.0 may come.
+    fn request(&self) -> Result<Request<()>, http::Error> {
+        let mut request = Request::builder().method(&self.method).uri(&self.path);
+        request = match &self.host {
+            Some(host) => request.header(HOST, host),
+            None => request.version(Version::HTTP_10),
+        };
+        request.body(())
+    }
+}
+
+/// What would happen to it.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// Whether it would be forwarded.
+    pub allowed: bool,
+    /// The status that the gateway would answer; none when it would forward.
+    pub status: Option<u16>,
+    /// `ok`, or the code of the refusal.
+    pub code: &'static str,
+    /// One after the other, up to the one that decides.
+    pub steps: Vec<Step>,
+}
+
+/// One step of the way.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// Follows a request through the gateway, against a store and a configuration.
+pub async fn explain(
+    config: &Config,
+    store: Store,
+    mac_key: &MacKey,
+    clock: &Clock,
+    metrics: Arc<Metrics>,
+    question: &Question,
+) -> Result<Explanation, Unavailable> {
+    let (heal, _not_healed) = mpsc::channel(1);
+    let directory = StoreDirectory::new(store, heal, metrics);
+    let mut trace = Trace::default();
+    let outcome = trace.follow(config, &directory, mac_key, clock, question).await;
+    let refusal = match outcome {
+        Ok(()) => None,
+        Err(Stop::Refused(refusal)) => Some(refusal),
+        Err(Stop::Store(error)) => return Err(error),
+    };
+    Ok(Explanation {
+        allowed: refusal.is_none(),
+        status: refusal.as_ref().map(|refusal| refusal.status().as_u16()),
+        code: refusal.as_ref().map_or("ok", Refusal::code),
+        steps: trace.steps,
+    })
+}
+
+enum Stop {
+    Refused(Refusal),
+    Store(Unavailable),
+}
+
+#[derive(Default)]
+struct Trace {
+    steps: Vec<Step>,
+}
+
+impl Trace {
+    fn pass(&mut self, name: &'static str, found: impl Into<String>) {
+        self.steps.push(Step { name, passed: true, found: found.into() });
+    }
+
+    fn fail(&mut self, name: &'static str, found: impl Into<String>, refusal: Refusal) -> Stop {
+        self.steps.push(Step { name, passed: false, found: found.into() });
+        Stop::Refused(refusal)
+    }
+
+    async fn follow(
+        &mut self,
+        config: &Config,
+        directory: &StoreDirectory,
+        mac_key: &MacKey,
+        clock: &Clock,
+        question: &Question,
+    ) -> Result<(), Stop> {
+        self.pass("client", format!("{}, as given; a trusted proxy may name another", question.client));
+        let request = question
+            .request()
+            .map_err(|error| self.fail("request", error.to_string(), Refusal::PathAmbiguous))?;
+        let host = headers::authority(&request)
+            .map_err(|error| self.fail("host", error.to_string(), error.into()))?
+            .map(|authority| authority.host);
+        let path = path::normal_form(request.uri().path())
+            .map_err(|error| self.fail("path", error.to_string(), Refusal::PathAmbiguous))?;
+        self.pass("path", &*path);
+
+        let routes = Routes::new(&config.routes);
+        let matched = routes
+            .find(host.as_deref(), &question.method, &path, &HeaderMap::new())
+            .map_err(|error| self.fail("route", error.to_string(), error.into()))?;
+        self.pass("route", describe_route(config, &matched));
+
+        let now = clock.now();
+        let client = Some(question.client.to_canonical());
+        if matched.action.public {
+            self.pass("credential", "none is needed");
+            let _ = access::decide(None, &matched.action, client, now)
+                .map_err(|denied| self.fail("decision", denied.to_string(), Refusal::Denied(denied)))?;
+            return Ok(());
+        }
+        let Some(key) = &question.key else {
+            let refusal = Refusal::Denied(Denied::Missing);
+            return Err(self.fail("credential", "none was given; pass a key with --key-stdin", refusal));
+        };
+        let rules = Rules::new(config, 0);
+        let entry = self.prove(config, &rules, directory, mac_key, key.trim()).await?;
+        self.judge(
+            config,
+            &entry.principal,
+            &matched,
+            now,
+            access::decide(Some(&entry.principal), &matched.action, client, now).map(|_permit| ()),
+        )?;
+        match entry.rate {
+            Some(rate) => self
+                .pass("rate limit", format!("{rate} a minute; what is left only the running gateway knows")),
+            None => self.pass("rate limit", "none"),
+        }
+        Ok(())
+    }
+
+    async fn prove(
+        &mut self,
+        config: &Config,
+        rules: &Rules,
+        directory: &StoreDirectory,
+        mac_key: &MacKey,
+        key: &str,
+    ) -> Result<Entry, Stop> {
+        let shape = &config.profile.keys.shape;
+        let (presented, lookup) = match shape.parse(key) {
+            Ok(presented) => {
+                self.pass("shape", format!("a key of this platform, prefix {}", presented.public));
+                (presented, Lookup::Public(presented.public.into()))
+            }
+            Err(_) if config.keys.accept_foreign && !shape.claims(key) => match Presented::foreign(key) {
+                Ok(presented) => {
+                    self.pass("shape", "not this platform's; looked for among imported keys");
+                    (presented, Lookup::Foreign { digest: Digest::of(key), leading: Leading::of(key) })
+                }
+                Err(error) => {
+                    return Err(self.fail("shape", error.to_string(), Refusal::CredentialMalformed));
+                }
+            },
+            Err(error) => {
+                let found = format!("{error}: keys begin with {} and may not be cut", shape.literal());
+                return Err(self.fail("shape", found, Refusal::CredentialMalformed));
+            }
+        };
+        let Some(entry) = directory.find(&lookup, rules).await.map_err(Stop::Store)? else {
+            return Err(self.fail("key", "nobody holds a key with this prefix", Refusal::CredentialInvalid));
+        };
+        let (proved, how) = match entry.proof.quick(&presented, mac_key) {
+            Some(proved) if entry.proof.needs_mac(mac_key) => (proved, "by its SHA-256"),
+            Some(proved) => (proved, "by the look-up MAC"),
+            None => (entry.proof.hash.verify(&presented, entry.proof.imported), "by bcrypt"),
+        };
+        if !proved {
+            let found = format!("the prefix exists, the secret is wrong ({how})");
+            return Err(self.fail("key", found, Refusal::CredentialInvalid));
+        }
+        self.pass("key", format!("{} is proved {how}", entry.principal.credential));
+        Ok(entry)
+    }
+
+    /// The parts of the decision, in its order, up to the one that it stopped at.
+    fn judge(
+        &mut self,
+        config: &Config,
+        principal: &Principal,
+        matched: &Match<'_, '_>,
+        now: Timestamp,
+        decision: Result<(), Denied>,
+    ) -> Result<(), Stop> {
+        let permissions = &config.profile.permissions;
+        let target = matched.action.target;
+        let named = |what: Option<&str>| what.unwrap_or("none").to_owned();
+        let needed = matched.action.permission.map(|permission| permissions.name(permission));
+        let parts = [
+            ("state", state(principal, now)),
+            ("network", list(&principal.networks.to_strings(), "everywhere")),
+            (
+                "boundary",
+                format!(
+                    "{}; the path names team {}, project {}",
+                    principal.boundary.kind(),
+                    named(target.team),
+                    named(target.project)
+                ),
+            ),
+            (
+                "permission",
+                format!(
+                    "needs {}; holds {}",
+                    needed.unwrap_or("nothing"),
+                    list(&permissions.names(principal.permissions), "nothing")
+                ),
+            ),
+        ];
+        let stopped_at = match decision {
+            Ok(()) => parts.len(),
+            Err(Denied::Missing | Denied::Revoked | Denied::Expired) => 0,
+            Err(Denied::Address) => 1,
+            Err(Denied::Boundary) => 2,
+            Err(Denied::Scope(_)) => 3,
+        };
+        for (at, (name, found)) in parts.into_iter().enumerate() {
+            match decision {
+                Err(denied) if at == stopped_at => {
+                    return Err(self.fail(name, format!("{denied}: {found}"), Refusal::Denied(denied)));
+                }
+                _ => self.pass(name, found),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn describe_route(config: &Config, matched: &Match<'_, '_>) -> String {
+    let route = matched.route;
+    let needs = match matched.action.permission {
+        Some(permission) => format!("needs {}", config.profile.permissions.name(permission)),
+        None if matched.action.public => "public".to_owned(),
+        None => "needs any valid credential".to_owned(),
+    };
+    format!("{} ({}) to {}: {needs}", route.name, route.path, route.upstream.name)
+}
+
+fn state(principal: &Principal, now: Timestamp) -> String {
+    let end = principal.life.ends_at().map_or_else(|| "never".to_owned(), |end| end.to_string());
+    let gone = if principal.holder == Holder::Gone { ", and whoever it belongs to is gone" } else { "" };
+    format!("{}, ends {end}{gone}", principal.life.status(now))
+}
+
+fn list<T: AsRef<str>>(items: &[T], none: &str) -> String {
+    if items.is_empty() {
+        return none.to_owned();
+    }
+    items.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ")
+}

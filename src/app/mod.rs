@@ -1,0 +1,16 @@
+//! Where the planes meet: a configuration becomes a running gateway.
+
+pub mod admin;
+pub mod background;
+pub mod directory;
+pub mod explain;
+pub mod node;
+pub mod ops;
+pub mod run;
+pub mod start;
+mod start_error;
+mod unread;
+pub mod workers;
+
+pub use run::{RunError, Signals, announce, install_logging, run, runtime, serve};
+pub use start::{App, AppOptions, StartError};

@@ -1,0 +1,156 @@
+//! The program: runs a gateway until it is told to end.
+
+use std::{io, path::Path};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::start::{App, AppOptions, StartError, line_format};
+use crate::{
+    config::{Config, ConfigErrors, Environment, Loaded},
+    domain::time::Clock,
+    telemetry::{logging, redact::Redactor},
+};
+
+/// Threads for what is no request: the store, the change feed, the ops port.
+const CONTROL_THREADS: usize = 2;
+
+/// Why the program ended otherwise than by being told.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The gateway did not start.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// The machine gave no runtime or no signals.
+    #[error("cannot run: {0}")]
+    Machine(#[from] io::Error),
+}
+
+/// Serves the configuration in this file: SIGHUP reloads it, SIGTERM and SIGINT end the program after the requests
+/// under way.
+pub fn run(path: &Path, environment: &Environment) -> Result<(), RunError> {
+    let loaded = Config::load(path, environment)?;
+    install_logging(&loaded.config);
+    for warning in &loaded.warnings {
+        tracing::warn!(key = warning.key, "{}", warning.text);
+    }
+    runtime()?.block_on(async {
+        let signals = Signals::listen()?;
+        raise_descriptor_limit(&loaded.config);
+        let app = App::start(loaded.config, AppOptions::default()).await?;
+        announce(&app);
+        serve(app, signals, || Config::load(path, environment)).await
+    })
+}
+
+/// Every connection is a descriptor, and one to its upstream is another; shells give programs 1024 unless they ask.
+fn raise_descriptor_limit(config: &Config) {
+    let limit = getrlimit(Resource::Nofile);
+    // Allowed to everybody up to the hard limit; where it fails, the old limit is what there is.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let allowed = if raised.is_ok() { limit.maximum } else { limit.current };
+    let needed = u64::from(config.limits.max_connections.get()) * 2 + SPARE_DESCRIPTORS;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
+        tracing::warn!(
+            allowed,
+            needed,
+            "limits.max_connections needs more descriptors than this process may open: raise `ulimit -n`, or lower it"
+        );
+    }
+}
+
+/// Descriptors for what is no request: the store, the ops port, logs.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// The runtime of everything that is no request.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(CONTROL_THREADS).enable_all().build()
+}
+
+/// Logs go to standard error in the configured format.
+pub fn install_logging(config: &Config) {
+    let redactor = Redactor::new(&config.profile.keys.shape);
+    logging::install(line_format(config.log.format), config.log.level, redactor, Clock::system());
+    logging::log_panics();
+}
+
+/// Says where the gateway listens, with the ports that were really given.
+pub fn announce(app: &App) {
+    tracing::info!(listener = "gateway", address = %app.gateway_addr(), "listening");
+    tracing::info!(listener = "admin", address = %app.admin_addr(), "listening");
+    tracing::info!(listener = "ops", address = %app.ops_addr(), "listening");
+}
+
+/// Runs a started gateway until a signal ends it.
+pub async fn serve(
+    app: App,
+    mut signals: Signals,
+    reread: impl Fn() -> Result<Loaded, ConfigErrors>,
+) -> Result<(), RunError> {
+    while let Asked::Reload = signals.next().await {
+        reload(&app, reread());
+    }
+    tracing::info!("draining: no new connections, requests under way finish");
+    if !app.shutdown().await {
+        tracing::warn!("limits.drain_timeout is over: requests under way were cut");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn reload(app: &App, read: Result<Loaded, ConfigErrors>) {
+    match read {
+        Ok(Loaded { config, warnings }) => {
+            for warning in &warnings {
+                tracing::warn!(key = warning.key, "{}", warning.text);
+            }
+            let needing_restart = app.reload(config);
+            if !needing_restart.is_empty() {
+                tracing::warn!(
+                    keys = needing_restart.join(" "),
+                    "these keys have changed and need a restart"
+                );
+            }
+            tracing::info!("configuration reloaded");
+        }
+        Err(errors) => {
+            app.reload_refused();
+            tracing::error!(%errors, "the new configuration is wrong; the old one stays");
+        }
+    }
+}
+
+/// What the operator asks of a running gateway.
+enum Asked {
+    Reload,
+    End,
+}
+
+/// The signals that mean something.
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they are ours.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! From a configuration to a running gateway, and back.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{runtime::Handle, sync::mpsc};
+
+pub use super::start_error::StartError;
+use super::{
+    admin::{self, Admin},
+    background,
+    directory::{StoreDirectory, write_macs},
+    node::ControlNode,
+    ops::{self, Ops, Readiness},
+    start_error::machine,
+    workers::Workers,
+};
+use crate::{
+    config::{Config, LogFormat},
+    control::{
+        api,
+        service::{Applied, Control, Parts, Settings},
+    },
+    domain::{
+        key::secret::{MacKey, RootSecret},
+        time::Clock,
+    },
+    proxy::{
+        authenticate::key::Keys,
+        directory::{Cache, Directory, follow},
+        gateway::Gateway,
+        headers::Pseudonym,
+        snapshot::Snapshot,
+    },
+    runtime::{
+        hashing::{Hashing, HashingLimits},
+        listener,
+        single_flight::SingleFlight,
+        tasks::Tasks,
+    },
+    store::{Options, Store},
+    telemetry::{LineFormat, access_log::AccessLog, metrics::Metrics, redact::Redactor},
+};
+
+/// MACs that may wait to be stored.
+const HEALING: usize = 10_000;
+/// How long the log may take to be written out at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+/// How long background work may take to end.
+const TASK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running gateway.
+pub struct App {
+    config: Mutex<Arc<Config>>,
+    generation: AtomicU64,
+    pseudonym: Pseudonym,
+    gateway: Arc<Gateway>,
+    parts: Parts,
+    /// Under the configuration in force.
+    control: Arc<ArcSwap<Control>>,
+    workers: Workers,
+    admin_address: SocketAddr,
+    ops_address: SocketAddr,
+    readiness: Arc<Readiness>,
+    hashing: Hashing,
+    /// The admin port: ends as the gateway port does, requests under way first.
+    admin_tasks: Tasks,
+    /// Ends with the data plane.
+    tasks: Tasks,
+    /// Ends after it, so that the last uses are written and the last scrape is answered.
+    last_tasks: Tasks,
+    /// Dropping it ends the writing of uses.
+    usage: mpsc::UnboundedSender<Vec<crate::proxy::usage::Use>>,
+}
+
+/// What is not in the configuration.
+pub struct AppOptions {
+    /// What time it is.
+    pub clock: Clock,
+    /// Where the access log goes; none: standard output.
+    pub access_log: Option<Box<dyn Write + Send>>,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        Self { clock: Clock::system(), access_log: None }
+    }
+}
+
+impl App {
+    /// Starts everything; when this returns, requests are answered. Background work runs on the caller's runtime.
+    pub async fn start(config: Config, options: AppOptions) -> Result<Self, StartError> {
+        let AppOptions { clock, access_log } = options;
+        let listen = |key, address| move |error| StartError::Listen { key, address, error };
+        let sockets = Workers::bind(&config).map_err(listen("listen.gateway", config.listen.gateway))?;
+        let (admin_socket, admin_address) =
+            one(config.listen.admin).map_err(listen("listen.admin", config.listen.admin))?;
+        let (ops_socket, ops_address) =
+            one(config.listen.ops).map_err(listen("listen.ops", config.listen.ops))?;
+
+        let mac_key = MacKey::derive(&root_secret(&config)?);
+        let metrics = Metrics::new().map_err(machine("metrics"))?;
+        let (admin_tasks, tasks, last_tasks) =
+            (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
+        let store = Options::sqlite(config.store.url.path()).migrate(true);
+        let store = Store::open(&store, clock.now()).await?;
+
+        let (heal, healing) = mpsc::channel(HEALING);
+        let directory: Arc<dyn Directory> =
+            Arc::new(StoreDirectory::new(store.clone(), heal, Arc::clone(&metrics)));
+        let runtime = Handle::current();
+        let cache = Cache::new(
+            Arc::clone(&directory),
+            &config.auth,
+            tasks.clone(),
+            clock.clone(),
+            &metrics,
+            &runtime,
+        );
+        follow::begin(&cache).await?;
+        let hashing = Hashing::start(HashingLimits::default(), clock.clone(), Arc::clone(&metrics))
+            .map_err(machine("hashing threads"))?;
+        let keys = Keys::new(
+            cache.clone(),
+            directory,
+            mac_key.clone(),
+            hashing.clone(),
+            SingleFlight::new("bcrypt proof", tasks.clone(), runtime),
+            &config,
+            clock.clone(),
+        );
+        keys.calibrate(config.keys.bcrypt_cost).await.map_err(machine("bcrypt"))?;
+
+        let log = access(&config, access_log, &metrics).map_err(machine("access log"))?;
+        let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
+        let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), &metrics);
+        let gateway =
+            Arc::new(Gateway::new(snapshot, keys, cache.clone(), clock.clone(), Arc::clone(&metrics), log));
+
+        let (usage, uses) = mpsc::unbounded_channel();
+        let workers = Workers::start(sockets, &gateway, &usage, config.limits.max_connections.get())
+            .map_err(machine("worker threads"))?;
+
+        background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
+        background::start(&tasks, "limiter tidying", background::tidy(cache.clone()));
+        let counting = background::count_keys(store.clone(), clock.clone(), Arc::clone(&metrics));
+        background::start(&tasks, "key counting", counting);
+        let pruning = background::prune_usage(store.clone(), clock.clone());
+        background::start(&tasks, "usage pruning", pruning);
+        last_tasks.spawn("look-up MACs", write_macs(store.clone(), healing, last_tasks.stopped()));
+        let writing = background::write_usage(store.clone(), uses, Arc::clone(&metrics));
+        last_tasks.spawn("usage writing", writing);
+
+        let readiness = Arc::new(readiness(&cache));
+        scrape(&metrics, &cache);
+        metrics.config.loaded(clock.now());
+        let ops = Arc::new(Ops { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) });
+        ops::serve(ops_socket, ops, &last_tasks);
+
+        let applied = Applied::here(cache.applied());
+        let parts = Parts {
+            store,
+            profile: Arc::clone(&config.profile),
+            clock,
+            mac_key,
+            settings: settings(&config),
+            applied,
+        };
+        let control = Control::new(parts.clone()).counting(Arc::clone(&metrics));
+        let control = Arc::new(ArcSwap::from_pointee(control));
+        let node = ControlNode {
+            control: Arc::clone(&control),
+            gateway: Arc::clone(&gateway),
+            usage: usage.clone(),
+        };
+        let served = Admin { router: api::router(Arc::new(node)), limits: config.limits.clone() };
+        admin::serve(admin_socket, served, &metrics, &admin_tasks);
+        let generation = AtomicU64::new(1);
+        let config = Mutex::new(Arc::new(config));
+        Ok(Self {
+            config,
+            generation,
+            pseudonym,
+            gateway,
+            parts,
+            control,
+            workers,
+            admin_address,
+            ops_address,
+            readiness,
+            hashing,
+            admin_tasks,
+            tasks,
+            last_tasks,
+            usage,
+        })
+    }
+
+    /// Where the gateway listens.
+    pub const fn gateway_addr(&self) -> SocketAddr {
+        self.workers.address()
+    }
+
+    /// Where the admin port listens.
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Where the ops port listens.
+    pub const fn ops_addr(&self) -> SocketAddr {
+        self.ops_address
+    }
+
+    /// The use cases on this gateway's store; a change is answered when this node has applied it.
+    pub fn control(&self) -> Control {
+        (**self.control.load()).clone()
+    }
+
+    /// Puts another configuration in force: routes, limits, profile, identity headers. Returns the keys whose
+    /// change needs a restart; they keep their old values.
+    pub fn reload(&self, config: Config) -> Vec<&'static str> {
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let needing_restart = current.differences_needing_restart(&config);
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        let metrics = &self.gateway.metrics;
+        self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), metrics));
+        let parts =
+            Parts { profile: Arc::clone(&config.profile), settings: settings(&config), ..self.parts.clone() };
+        self.control.store(Arc::new(Control::new(parts).counting(Arc::clone(metrics))));
+        metrics.config.loaded(self.gateway.clock.now());
+        *current = Arc::new(config);
+        needing_restart
+    }
+
+    /// A new configuration was read and cannot be used; the old one stays.
+    pub fn reload_refused(&self) {
+        self.gateway.metrics.config.refused();
+    }
+
+    /// Background tasks that panicked. A healthy gateway has none.
+    pub fn failures(&self) -> u64 {
+        self.admin_tasks.failures()
+            + self.tasks.failures()
+            + self.last_tasks.failures()
+            + u64::from(!self.workers.are_alive())
+    }
+
+    /// Not ready, no new connections, requests finish, counts are written. False: some requests were cut.
+    pub async fn shutdown(self) -> bool {
+        let patience = self.config().limits.drain_timeout;
+        self.readiness.drain();
+        let (finished, admin) = tokio::join!(self.workers.drain(patience), self.admin_tasks.end(patience));
+        drop(self.usage);
+        self.tasks.stop();
+        self.tasks.end(TASK_PATIENCE).await;
+        self.last_tasks.stop();
+        self.last_tasks.end(TASK_PATIENCE).await;
+        // Both wait for threads, briefly; nothing else runs on this runtime any more.
+        self.hashing.stop();
+        self.gateway.log.close(LOG_PATIENCE);
+        self.parts.store.close().await;
+        finished && admin.aborted == 0
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One listening socket, and the address that it was given.
+fn one(address: SocketAddr) -> io::Result<(tokio::net::TcpListener, SocketAddr)> {
+    let sockets = listener::bind(address, 1)?;
+    let socket = sockets.into_iter().next().ok_or_else(|| io::Error::other("no socket"))?;
+    let given = socket.local_addr()?;
+    Ok((tokio::net::TcpListener::from_std(socket)?, given))
+}
+
+fn root_secret(config: &Config) -> Result<RootSecret, StartError> {
+    let (origin, path) = (&config.origin, &config.store.secret_file);
+    let bytes = std::fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| StartError::SecretFile {
+        origin: origin.clone(),
+        path: path.clone(),
+        error,
+    })?;
+    RootSecret::parse(&bytes).map_err(|error| StartError::Secret {
+        origin: origin.clone(),
+        path: path.clone(),
+        error,
+    })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        rotation_grace: config.keys.rotation_grace,
+        bcrypt_cost: config.keys.bcrypt_cost,
+        accept_foreign: config.keys.accept_foreign,
+    }
+}
+
+fn access(config: &Config, sink: Option<Box<dyn Write + Send>>, metrics: &Metrics) -> io::Result<AccessLog> {
+    if !config.log.access {
+        return Ok(AccessLog::off());
+    }
+    let redactor = Redactor::new(&config.profile.keys.shape);
+    AccessLog::start(
+        sink.unwrap_or_else(AccessLog::stdout),
+        line_format(config.log.format),
+        redactor,
+        metrics,
+    )
+}
+
+/// The configuration's word for the log's format.
+pub fn line_format(format: LogFormat) -> LineFormat {
+    match format {
+        LogFormat::Json => LineFormat::Json,
+        LogFormat::Text => LineFormat::Text,
+    }
+}
+
+/// Ready means: can decide. A store outage alone is no reason against it while known keys can be served.
+fn readiness(cache: &Cache) -> Readiness {
+    let cache = cache.clone();
+    Readiness::new().with("change feed", move || {
+        if cache.may_serve() {
+            Ok(())
+        } else {
+            Err("nothing was heard from the store for longer than auth.max_staleness".into())
+        }
+    })
+}
+
+/// Gauges that are read off when somebody asks.
+fn scrape(metrics: &Arc<Metrics>, cache: &Cache) {
+    let cache = cache.clone();
+    let (keys, proofs) = (metrics.cache("keys"), metrics.cache("proofs"));
+    metrics.on_scrape(move |metrics| {
+        let (known, proved) = cache.len();
+        keys.entries.set(i64::try_from(known).unwrap_or(i64::MAX));
+        proofs.entries.set(i64::try_from(proved).unwrap_or(i64::MAX));
+        metrics.store.up.set(i64::from(cache.store_is_up()));
+        metrics.store.staleness_seconds.set(cache.staleness().as_secs_f64());
+    });
+}

@@ -1,0 +1,59 @@
+//! Why a gateway did not start, in words for who started it.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use crate::{domain::key::secret::BadRootSecret, store::OpenError};
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port that cannot be listened on.
+    #[error("{key}: cannot listen on {address}: {error}")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The secret file cannot be read.
+    #[error("{}: store.secret_file: cannot read {}: {error}", origin.display(), path.display())]
+    SecretFile {
+        /// The configuration file that names it.
+        origin: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The secret file is not one.
+    #[error("{}: store.secret_file: {}: {error}", origin.display(), path.display())]
+    Secret {
+        /// The configuration file that names it.
+        origin: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: BadRootSecret,
+    },
+    /// The store cannot be opened.
+    #[error("store.url: {0}")]
+    Store(#[from] OpenError),
+    /// The store was opened and cannot be read.
+    #[error("store.url: {0}")]
+    Directory(#[from] crate::proxy::directory::Unavailable),
+    /// Something that only fails when the machine is out of resources.
+    #[error("{what}: {cause}")]
+    Machine {
+        /// What was being made.
+        what: &'static str,
+        /// Why it was not.
+        cause: String,
+    },
+}
+
+/// Keeps what was being made when the machine had no more to give.
+pub(super) fn machine<E: ToString>(what: &'static str) -> impl FnOnce(E) -> StartError {
+    move |cause| StartError::Machine { what, cause: cause.to_string() }
+}

@@ -1,0 +1,133 @@
+//! The data plane's threads: one runtime on one thread for each worker, with a listening socket of its own.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::{
+    runtime,
+    sync::{Semaphore, mpsc, watch},
+    task::LocalSet,
+};
+
+use crate::{
+    config::Config,
+    proxy::{
+        gateway::Gateway,
+        server::{self, Phase},
+        upstream,
+        usage::Use,
+        worker::Worker,
+    },
+    runtime::listener,
+};
+
+/// How long the threads may take to end once they were told that their time is over.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The threads that serve the gateway port.
+pub struct Workers {
+    address: SocketAddr,
+    phase: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+    /// Closed by the last thread to end.
+    ended: mpsc::Receiver<()>,
+}
+
+impl Workers {
+    /// The listening sockets, bound before anything else is made, so that a taken port costs nothing.
+    pub fn bind(config: &Config) -> io::Result<Vec<TcpListener>> {
+        let count = match config.listen.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        listener::bind(config.listen.gateway, count)
+    }
+
+    /// Starts a thread for each socket.
+    pub fn start(
+        sockets: Vec<TcpListener>,
+        gateway: &Arc<Gateway>,
+        usage: &mpsc::UnboundedSender<Vec<Use>>,
+        max_connections: u32,
+    ) -> io::Result<Self> {
+        let address =
+            sockets.first().map_or_else(|| Err(io::Error::other("no socket")), TcpListener::local_addr)?;
+        let of = NonZeroUsize::new(sockets.len()).unwrap_or(NonZeroUsize::MIN);
+        let slots = Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX)));
+        let (phase, _) = watch::channel(Phase::Running);
+        let (running, ended) = mpsc::channel(1);
+        let mut threads = Vec::with_capacity(sockets.len());
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let worker = Thread {
+                socket,
+                gateway: Arc::clone(gateway),
+                place: upstream::Worker { index, of },
+                usage: usage.clone(),
+                slots: Arc::clone(&slots),
+                phase: phase.subscribe(),
+                seed: getrandom::u64().map_err(io::Error::other)?,
+            };
+            let running = running.clone();
+            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                let outcome = worker.run();
+                if let Err(error) = outcome {
+                    tracing::error!(%error, "a worker could not start");
+                }
+                drop(running);
+            })?;
+            threads.push(thread);
+        }
+        Ok(Self { address, phase, threads, ended })
+    }
+
+    /// The address that is served.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether every thread still runs: one that does not has panicked.
+    pub fn are_alive(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
+    /// Takes no more connections, lets requests finish for as long as `patience`, cuts what is left. False: some
+    /// were cut.
+    pub async fn drain(mut self, patience: Duration) -> bool {
+        self.phase.send_replace(Phase::Draining);
+        let finished = tokio::time::timeout(patience, self.ended.recv()).await.is_ok();
+        if !finished {
+            self.phase.send_replace(Phase::Stopped);
+            let _ = tokio::time::timeout(LAST_PATIENCE, self.ended.recv()).await;
+        }
+        finished
+    }
+}
+
+/// What a thread takes with it.
+struct Thread {
+    socket: TcpListener,
+    gateway: Arc<Gateway>,
+    place: upstream::Worker,
+    usage: mpsc::UnboundedSender<Vec<Use>>,
+    slots: Arc<Semaphore>,
+    phase: watch::Receiver<Phase>,
+    seed: u64,
+}
+
+impl Thread {
+    fn run(self) -> io::Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, async {
+            let listener = tokio::net::TcpListener::from_std(self.socket)?;
+            let worker = Worker::new(self.gateway, self.place, self.usage, self.seed);
+            server::serve(listener, worker.into(), self.slots, self.phase).await;
+            Ok(())
+        })
+    }
+}
