@@ -53,6 +53,7 @@
 //! (`app/node.rs`), and `control/api/` turns requests into use cases and outcomes into answers.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod domain;

@@ -1,3 +1,10 @@
-//! The program.
+//! Hands over to [`latchgate::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    latchgate::cli::main()
+}

@@ -1,0 +1,150 @@
+//! `latchgate audit`: who changed what, and whether the trail is whole.
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+
+use super::{
+    args::{Answer, ConfigFile, Local},
+    error::{Exit, Failure},
+    output::{Column, Format},
+    page, progress,
+};
+use crate::{
+    control::service::{AuditFilter, Caller, ChainVerdict, Page},
+    domain::time::Timestamp,
+};
+
+const COLUMNS: &[Column] = &[
+    Column::time("AT", "at"),
+    Column::text("EVENT", "event"),
+    Column::text("TARGET", "target"),
+    Column::text("ACTOR", "actor"),
+    Column::text("IP", "ip"),
+    Column::text("DETAIL", "detail"),
+];
+
+/// What events are about.
+const TABLES: [&str; 6] = ["api_keys", "users", "memberships", "teams", "projects", "orgs"];
+
+/// What is done to it.
+const ACTIONS: [&str; 5] = ["create", "update", "rotate", "revoke", "delete"];
+
+/// Read the audit trail, and prove that nobody changed it
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// List events, newest first
+    #[command(after_help = "Examples:
+  latchgate audit list --since 2027-01-31T00:00:00Z
+  latchgate audit list --target-table api_keys --action revoke")]
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        local: Local,
+    },
+    /// Print events as JSON lines, newest first, one at a time
+    #[command(
+        after_help = "Example:\n  latchgate audit export --until 2027-01-01T00:00:00Z | gzip > audit.jsonl.gz"
+    )]
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Walk the hash chain from the first event to the last and name the first that does not hold
+    #[command(
+        after_help = "Exits with 1 when the trail is broken. Each event holds the hash of the one before it: \
+keep the hash that this prints somewhere else, and later trails can be held against it."
+    )]
+    Verify {
+        #[command(flatten)]
+        local: Local,
+    },
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Of this organization only, by slug or id
+    #[arg(long)]
+    org: Option<String>,
+    /// About this kind of thing
+    #[arg(long, value_name = "TABLE", value_parser = TABLES)]
+    target_table: Option<String>,
+    /// About this thing: a key's prefix, else an id
+    #[arg(long)]
+    target: Option<String>,
+    /// With this verb: events named `api_key.revoked` have revoke, those named `api_key.imported` have create
+    #[arg(long, value_parser = ACTIONS)]
+    action: Option<String>,
+    /// By this actor: an e-mail address, a key's prefix, or operator
+    #[arg(long)]
+    actor: Option<String>,
+    /// Not before this time, such as 2027-01-31T09:30:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Before this time, such as 2027-01-31T09:30:00Z
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+}
+
+impl From<Filter> for AuditFilter {
+    fn from(Filter { org, target_table, target, action, actor, since, until }: Filter) -> Self {
+        Self { org, target_table, target, action, actor, since, until }
+    }
+}
+
+impl Audit {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::List { filter, local } => {
+                let filter = AuditFilter::from(filter);
+                local.work(async |control, printer| {
+                    let mut list = printer.list(COLUMNS);
+                    let fetch = async |page: &Page| control.list_audit(&Caller::Operator, &filter, page).await;
+                    page::all(&mut list, fetch).await?;
+                    list.finish("No such event.")
+                })
+            }
+            Self::Export { filter, config } => {
+                let filter = AuditFilter::from(filter);
+                let local = Local { config, answer: Answer { output: Format::Json } };
+                local.work(async |control, _| {
+                    let mut out = io::BufWriter::new(io::stdout().lock());
+                    let fetch = async |page: &Page| control.list_audit(&Caller::Operator, &filter, page).await;
+                    page::each(fetch, |event| {
+                        let line = serde_json::to_writer(&mut out, &event).map_err(io::Error::from);
+                        line.and_then(|()| out.write_all(b"\n")).map_err(|error| Failure::stdout(&error))
+                    })
+                    .await?;
+                    out.flush().map_err(|error| Failure::stdout(&error))
+                })
+            }
+            Self::Verify { local } => local.work(async |control, mut printer| {
+                let bar = progress::counting("events");
+                let verdict = control.verify_audit(|events| bar.set_position(events.unsigned_abs())).await?;
+                bar.finish_and_clear();
+                if printer.format() == Format::Json {
+                    printer.object(&verdict)?;
+                }
+                match verdict {
+                    ChainVerdict::Whole { events, head } if printer.format() == Format::Table => {
+                        printer.text(&format!("The audit trail is whole: {events} events, the last with hash {head}"))
+                    }
+                    ChainVerdict::Whole { .. } => Ok(()),
+                    ChainVerdict::Broken { row, id, why } if printer.format() == Format::Table => {
+                        let id = id.map_or_else(String::new, |id| format!(", id {id}"));
+                        Err(Failure::failed(
+                            format_args!("the audit trail is broken at row {row}{id}: {why}"),
+                            "what stands before that row is as it was written; find out who can write to the store's \
+                             file,\nand compare with a backup from before",
+                        ))
+                    }
+                    ChainVerdict::Broken { .. } => Err(Failure::Reported(Exit::Failed)),
+                }
+            }),
+        }
+    }
+}

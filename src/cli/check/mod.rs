@@ -1,0 +1,60 @@
+//! `latchgate check`: what a configuration means, without a network unless asked.
+
+mod online;
+mod report;
+
+use clap::Args;
+
+use self::report::Report;
+use super::{
+    args::{Answer, ConfigFile},
+    error::{Failure, warn},
+    open,
+    output::{Format, Printer},
+};
+use crate::domain::time::Clock;
+
+/// Check a configuration and print its routes
+#[derive(Debug, Args)]
+#[command(after_help = "Nothing is connected to unless --online is given.
+
+Examples:
+  latchgate check --config gate/latchgate.toml
+  latchgate check --config gate/latchgate.toml --online
+  latchgate check --config gate/latchgate.toml --output json | jq '.routes[].path'")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Also open the store and connect to every target of every upstream
+    #[arg(long)]
+    online: bool,
+    #[command(flatten)]
+    answer: Answer,
+}
+
+impl Check {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let loaded = open::load(&self.config.path)?;
+        let mut report = Report::of(&self.config.path, &loaded);
+        report.warnings.extend(open::root_secret(&loaded.config)?.warning);
+        if self.online {
+            report.online = Some(online::reach(&loaded.config)?);
+        }
+
+        let mut printer = Printer::stdout(self.answer.output, Clock::system().now());
+        match printer.format() {
+            Format::Json => printer.object(&report)?,
+            Format::Table => printer.text(&report.for_people()?)?,
+        }
+        if self.answer.output == Format::Table {
+            report.warnings.iter().for_each(warn);
+        }
+        if report.online.iter().flatten().any(|reached| reached.problem.is_some()) {
+            return Err(Failure::failed(
+                "the configuration is right, but not everything it names can be reached",
+                "start what is down, or correct its address",
+            ));
+        }
+        Ok(())
+    }
+}

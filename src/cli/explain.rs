@@ -1,0 +1,101 @@
+//! `latchgate explain`: what the gateway would do with a request, and why.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+use http::Method;
+
+use super::{
+    args::{Answer, ConfigFile},
+    error::Failure,
+    open,
+    output::{Format, Printer},
+    secrets,
+};
+use crate::{
+    app::explain::{self, Explanation, Question},
+    domain::{key::secret::MacKey, time::Clock},
+    store::{Options, Store},
+    telemetry::metrics::Metrics,
+};
+
+/// Show step by step what the gateway would do with a request, and why
+#[derive(Debug, Args)]
+#[command(after_help = "Nothing is sent and nothing is counted. Exits with 0 whatever the decision is.
+
+Example:
+  printf %s \"$KEY\" | latchgate explain --method POST --path /v1/scans/7 --key-stdin")]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The request's method
+    #[arg(long, default_value = "GET")]
+    method: Method,
+    /// The request's path, as a client would send it
+    #[arg(long)]
+    path: String,
+    /// The host it is for; without it only routes for any host can match
+    #[arg(long)]
+    host: Option<String>,
+    /// The client's address
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    ip: IpAddr,
+    /// Read the key that the request carries from stdin; without it it carries none
+    #[arg(long)]
+    key_stdin: bool,
+    #[command(flatten)]
+    answer: Answer,
+}
+
+impl Explain {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let config = open::load(&self.config.path)?.config;
+        let secret = open::root_secret(&config)?;
+        let key = if self.key_stdin { Some(secrets::line_of_stdin("the key", "--key-stdin")?) } else { None };
+        let question =
+            Question { method: self.method, path: self.path, host: self.host, client: self.ip, key };
+        let clock = Clock::system();
+        let metrics = Metrics::new()
+            .map_err(|error| Failure::failed(error, "report it as a defect, with the command you ran"))?;
+        let explanation = open::block_on(async {
+            let store = Store::open(&Options::sqlite(config.store.url.path()), clock.now()).await;
+            let store = store.map_err(|error| open::store(&error))?;
+            let mac_key = MacKey::derive(&secret.root);
+            let told = explain::explain(&config, store.clone(), &mac_key, &clock, metrics, &question).await;
+            store.close().await;
+            told.map_err(|error| {
+                Failure::failed(open::chain(&error), "see whether the file named by store.url can be read")
+            })
+        })?;
+        let mut printer = Printer::stdout(self.answer.output, clock.now());
+        match printer.format() {
+            Format::Json => printer.object(&explanation),
+            Format::Table => printer.text(&for_people(&explanation)),
+        }
+    }
+}
+
+fn for_people(explanation: &Explanation) -> String {
+    let bold = Style::new().bold();
+    let (yes, no) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
+    let width = explanation.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for step in &explanation.steps {
+        let (style, mark) = if step.passed { (yes, '✓') } else { (no, '✗') };
+        let _ = writeln!(
+            text,
+            "{style}{mark}{style:#} {:<width$}  {}",
+            step.name,
+            super::output::harmless(&step.found)
+        );
+    }
+    let _ = match explanation.status {
+        None => writeln!(text, "\n{bold}forwarded{bold:#}"),
+        Some(status) => writeln!(text, "\n{bold}refused: {status} {}{bold:#}", explanation.code),
+    };
+    text
+}

@@ -1,0 +1,57 @@
+//! `latchgate serve`: the gateway itself.
+
+use clap::Args;
+
+use super::{args::ConfigFile, error::Failure, open};
+use crate::{
+    app::{self, RunError, StartError},
+    config::Environment,
+};
+
+/// Run the gateway
+#[derive(Debug, Args)]
+#[command(
+    after_help = "SIGHUP reads the configuration again and keeps the old one if the new one is wrong. SIGTERM \
+finishes the requests under way and ends. Logs go to stderr, a line for each request to stdout.
+
+Example:
+  latchgate serve --config gate/latchgate.toml"
+)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Serve {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        app::run(&self.config.path, &Environment::from_process()).map_err(|error| ended(&error, false))
+    }
+}
+
+/// A gateway that ended otherwise than by being told. `by_flag` where flags set its listening addresses.
+pub(super) fn ended(error: &RunError, by_flag: bool) -> Failure {
+    match error {
+        RunError::Config(errors) => Failure::configuration(errors),
+        RunError::Start(StartError::Listen { key, .. }) => {
+            let flag = key.rsplit('.').next().unwrap_or(key);
+            let next = if by_flag {
+                format!("end what listens there, or choose another address: --{flag} 127.0.0.1:PORT")
+            } else {
+                format!("end what listens there, or choose another address with the key {key}")
+            };
+            Failure::failed(error, next)
+        }
+        RunError::Start(StartError::SecretFile { .. } | StartError::Secret { .. }) => {
+            Failure::usage(error, "`latchgate init` writes one; it holds 32 random bytes")
+        }
+        RunError::Start(StartError::Store(inner)) => open::store(inner),
+        RunError::Start(StartError::Directory(_)) => Failure::failed(
+            open::chain(error),
+            "see whether the file named by store.url can be read and written by this user",
+        ),
+        RunError::Start(StartError::Machine { .. }) | RunError::Machine(_) => Failure::failed(
+            open::chain(error),
+            "see whether this user has open files, threads and memory left (ulimit -a)",
+        ),
+    }
+}
