@@ -1,0 +1,157 @@
+//! What the documents claim, held against the sources and the program: a document that nothing checks will lie.
+
+#![expect(clippy::expect_used, reason = "a test that cannot read the documents stops")]
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+/// Every error code of both planes is in the README's table, and nothing else is.
+#[test]
+fn the_error_table_is_the_programs() {
+    let files = ["proxy/reject", "domain/access/denied", "control/api/error", "control/service/error"];
+    let sources = files.map(|file| read(&format!("src/{file}.rs"))).concat();
+    let codes: BTreeSet<String> = sources
+        .lines()
+        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
+        .filter(|code| code.contains('_') && is_name(code))
+        .chain(["overloaded", "conflict", "forbidden"])
+        .map(str::to_owned)
+        .collect();
+    let readme = read("README.md");
+    assert_eq!(ticked(&table(&section(&readme, "## Errors"))), codes);
+}
+
+/// Every metric is in the README's table with its labels' names left to the program, and nothing else is.
+#[test]
+fn the_metrics_table_is_the_programs() {
+    let mut sources = String::new();
+    for file in ["auth", "mod", "state", "traffic"] {
+        sources.push_str(&read(&format!("src/telemetry/metrics/{file}.rs")));
+    }
+    let metrics: BTreeSet<&str> =
+        sources.split('"').filter(|text| text.starts_with("latchgate_") && is_name(text)).collect();
+    let readme = read("README.md");
+    let operating = section(&readme, "## Operating it");
+    let told: BTreeSet<&str> = operating
+        .split('`')
+        .filter_map(|text| text.split('{').next())
+        .filter(|text| text.starts_with("latchgate_"))
+        .collect();
+    assert_eq!(told, metrics);
+}
+
+/// Every path of the admin API is in the README's table, and nothing else is.
+#[test]
+fn the_table_of_paths_is_the_programs() {
+    let output = Command::new(env!("CARGO_BIN_EXE_latchgate")).arg("openapi").output().expect("the program");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let paths: BTreeSet<String> = document["paths"].as_object().expect("paths").keys().cloned().collect();
+    let told = ticked(&table(&section(&read("README.md"), "## The admin API")));
+    let told: BTreeSet<String> = told.into_iter().filter(|text| text.starts_with("/v1/")).collect();
+    assert_eq!(told, paths);
+}
+
+/// Every `section.key` that a document names is a key of the shipped configuration.
+#[test]
+fn named_configuration_keys_exist() {
+    let shipped = read("config/latchgate.toml");
+    let sections: BTreeSet<&str> = shipped
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').trim().strip_prefix('[')?.strip_suffix(']'))
+        .map(|name| name.trim_matches(['[', ']']))
+        .collect();
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        for name in read(document).split('`').skip(1).step_by(2) {
+            let Some((head, key)) = name.split_once('.') else { continue };
+            if !sections.contains(head) || !is_name(key) {
+                continue;
+            }
+            let shown = shipped.lines().any(|line| {
+                let line = line.trim_start_matches(['#', ' ']);
+                line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+            });
+            assert!(shown, "{document} names `{name}`, which config/latchgate.toml does not show");
+        }
+    }
+}
+
+/// Every command that the README shows exists, with the flags that it shows.
+#[test]
+fn shown_commands_and_flags_exist() {
+    let readme = read("README.md").replace("\\\n", " ");
+    let mut checked = 0;
+    for line in readme.lines() {
+        let Some((_, command)) = line.split_once("latchgate ") else { continue };
+        if !(line.starts_with("$ ") || line.contains("`latchgate ")) {
+            continue;
+        }
+        let command = command.split(['`', '|', '&', '#']).next().unwrap_or_default();
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let verbs: Vec<&str> = words
+            .iter()
+            .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()))
+            .copied()
+            .take(2)
+            .collect();
+        let (help, verbs) = help(&verbs);
+        for flag in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(flag), "`latchgate {}` has no {flag}: {line}", verbs.join(" "));
+        }
+        checked += 1;
+    }
+    assert!(checked >= 8, "only {checked} commands were found in the README");
+}
+
+/// Every command of the program is in the changelog's list of commands, and the reverse.
+#[test]
+fn the_changelog_lists_the_commands() {
+    let (help, _) = help(&[]);
+    let commands: BTreeSet<String> = section(&help, "Commands:")
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect();
+    let changelog = read("CHANGELOG.md");
+    let listed = changelog.split("- The command line:").nth(1).expect("the list of commands");
+    assert_eq!(ticked(listed.split("\n- ").next().unwrap_or_default()), commands);
+}
+
+/// The help of the longest prefix of `verbs` that is a command; what follows is an argument.
+fn help<'a>(verbs: &[&'a str]) -> (String, Vec<&'a str>) {
+    for length in (0..=verbs.len()).rev() {
+        let verbs = &verbs[..length];
+        let output = Command::new(env!("CARGO_BIN_EXE_latchgate"))
+            .args(verbs)
+            .arg("--help")
+            .output()
+            .expect("the program");
+        if output.status.success() {
+            return (String::from_utf8_lossy(&output.stdout).into_owned(), verbs.to_vec());
+        }
+    }
+    (String::new(), Vec::new())
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect(file)
+}
+
+/// From a heading to the next of its kind, or to the end.
+fn section(text: &str, heading: &str) -> String {
+    let rest = text.split_once(heading).map(|(_, rest)| rest).unwrap_or_default();
+    let end = if heading.starts_with('#') { "\n## " } else { "\n\n" };
+    rest.split(end).next().unwrap_or_default().to_owned()
+}
+
+fn table(text: &str) -> String {
+    text.lines().filter(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n")
+}
+
+/// Words in backticks.
+fn ticked(text: &str) -> BTreeSet<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}

@@ -1,0 +1,186 @@
+//! `check` and wrong configurations: exit 2, naming file, key and a valid example; never a panic, never a silent default.
+
+use crate::support::{program::Site, rawup::Upstream, setup::Setup, wrong::Wrong};
+
+/// A good configuration prints its routes.
+#[test]
+fn a_good_configuration_prints_its_routes() {
+    let upstream = Upstream::echo();
+    let site = Site::new(Setup::offload(&upstream));
+    let checked = site.plain(&["check"], "").ok();
+    for part in ["/api/{*rest}", "scan:read", "/public/{*rest}", "app"] {
+        assert!(checked.stdout.contains(part), "{part} in {}", checked.stdout);
+    }
+}
+
+/// Each wrong value is refused by `check` and by `serve`, with the key that is wrong.
+#[test]
+fn a_wrong_configuration_is_refused_with_its_key() {
+    let upstream = Upstream::echo();
+    let base = || Setup::offload(&upstream);
+    let route = |lines: &str| base().route(lines);
+    let cases: Vec<(&str, Setup)> = vec![
+        ("listen.gatewy", base().set("listen.gatewy", "127.0.0.1:0")),
+        ("colour", base().set("colour", "red")),
+        ("listen.gateway", base().set("listen.gateway", "somewhere")),
+        ("listen.gateway", base().set("listen.gateway", 8080)),
+        ("listen.workers", base().set("listen.workers", -1)),
+        (
+            "listen.trusted_proxies",
+            base().set("listen.trusted_proxies", toml::Value::Array(vec!["10.0.0.0/33".into()])),
+        ),
+        ("profile", base().set("profile", "galaxy")),
+        ("store.url", base().set("store.url", "mysql://x")),
+        ("keys.bcrypt_cost", base().set("keys.bcrypt_cost", 40)),
+        ("keys.rotation_grace", base().set("keys.rotation_grace", "48 moons")),
+        ("auth.cache_capacity", base().set("auth.cache_capacity", 0)),
+        ("limits.header_bytes", base().set("limits.header_bytes", "lots")),
+        ("limits.header_timeout", base().set("limits.header_timeout", "0s")),
+        ("rate_limit.backend", base().set("rate_limit.backend", "carrier pigeon")),
+        ("identity.tenant", base().set("identity.tenant", "no header")),
+        ("identity.tenant", base().set("identity.tenant", "Content-Length")),
+        ("identity.tenant", base().set("identity.tenant", "X-Team-Id")),
+        ("log.level", base().set("log.level", "loud")),
+        ("upstream", base().upstream("second", "ftp://x")),
+        ("upstream", base().upstream("app", "http://127.0.0.1:1")),
+        ("upstream", base().upstream("second", "http://127.0.0.1:1").set("upstream.retries", 1000)),
+        ("route", route("name = \"n\"\npath = \"no-slash\"\nupstream = \"app\"")),
+        ("route", route("name = \"n\"\npath = \"/n\"\nupstream = \"nowhere\"")),
+        ("route", route("name = \"n\"\npath = \"/n\"\nupstream = \"app\"\nrequire = \"scan:raed\"")),
+        (
+            "route",
+            route("name = \"n\"\npath = \"/n\"\nupstream = \"app\"\nrequire = { get = \"scan:read\" }"),
+        ),
+        (
+            "route",
+            route("name = \"n\"\npath = \"/n\"\nupstream = \"app\"\ncredentials = [\"none\", \"api_key\"]"),
+        ),
+        ("route", route("name = \"n\"\npath = \"/n\"\nupstream = \"app\"\ncredentials = [\"password\"]")),
+        ("route", route("name = \"n\"\npath = \"/n\"\nupstream = \"app\"\nteam = \"{nope}\"")),
+        ("route", route("name = \"n\"\npath = \"/n/../x\"\nupstream = \"app\"")),
+        ("route", route("name = \"n\"\npath = \"/n/{*rest}/more\"\nupstream = \"app\"")),
+        ("route", route("name = \"api\"\npath = \"/n\"\nupstream = \"app\"")),
+        ("route", route("name = \"n\"\npath = \"/api/{*other}\"\nupstream = \"app\"")),
+        ("route", route("name = \"n\"\npath = \"/.latchgate/x\"\nupstream = \"app\"")),
+    ];
+    let site = Site::new(base());
+    let file = site.config().to_string_lossy().into_owned();
+    let mut wrong = Wrong::default();
+    for (key, setup) in cases {
+        site.configure(&setup);
+        for command in ["check", "serve"] {
+            let refused = site.plain(&[command], "");
+            let fine = refused.code == 2 && refused.stderr.contains(key) && refused.stderr.contains(&file);
+            wrong
+                .unless(fine, || format!("{command}, {key}: exit {}, {:.300}", refused.code, refused.stderr));
+        }
+    }
+    wrong.none("a configuration");
+}
+
+/// What is no TOML, no file or no text at all.
+#[test]
+fn a_file_that_is_none_is_refused() {
+    let site = Site::new(Setup::bare("offload"));
+    for text in [
+        "profile = ",
+        "[listen\n",
+        "\u{0}",
+        "profile = \"offload\"\nprofile = \"offload\"\n",
+        "{\"profile\": \"offload\"}",
+    ] {
+        site.configure_text(text);
+        let refused = site.plain(&["check"], "");
+        assert_eq!(refused.code, 2, "{text:?}: {refused:?}");
+        assert!(refused.stderr.contains("latchgate.toml"), "{text:?}: {refused:?}");
+    }
+    std::fs::write(site.config(), b"\xff\xfe").expect("write");
+    assert_eq!(site.plain(&["check"], "").code, 2);
+    std::fs::remove_file(site.config()).expect("remove");
+    let refused = site.plain(&["serve"], "");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    std::fs::create_dir(site.config()).expect("a folder in its place");
+    assert_eq!(site.plain(&["check"], "").code, 2);
+}
+
+/// Every fault of a file is told at once, each with a valid example.
+#[test]
+fn all_faults_are_told_at_once_with_examples() {
+    let site = Site::new(Setup::bare("offload"));
+    site.configure(
+        &site
+            .setup
+            .clone()
+            .set("limits.header_timeout", "soon")
+            .set("listen.ops", "x")
+            .set("keys.bcrypt_cost", 99),
+    );
+    let refused = site.plain(&["check"], "");
+    for part in ["limits.header_timeout", "10s", "listen.ops", "127.0.0.1:8082", "keys.bcrypt_cost", "10"] {
+        assert!(refused.stderr.contains(part), "{part} in {}", refused.stderr);
+    }
+}
+
+/// A value can come from the environment; a wrong one is told with the variable's name.
+#[test]
+fn the_environment_overrides() {
+    let upstream = Upstream::echo();
+    let site = Site::new(Setup::offload(&upstream));
+    let key = site.key(&["--scopes", "scan:read"]);
+    let program = site.serve_with(&[("LATCHGATE_IDENTITY__TENANT", "X-From-Environment")]);
+    assert_eq!(program.key(&key.text).verdict("/api/x"), "200");
+    assert!(upstream.last().header("x-from-environment").is_some());
+    let site = program.stop();
+    let file = site.config();
+    let refused = crate::support::program::run_with(
+        ["check", "--config", file.to_str().expect("a path")],
+        "",
+        &[("LATCHGATE_LISTEN__OPS", "nowhere")],
+    );
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("LATCHGATE_LISTEN__OPS"), "{}", refused.stderr);
+}
+
+/// A28, L324: an upstream that is the gateway itself is refused before it can loop.
+#[test]
+fn an_upstream_that_is_the_gateway_is_refused() {
+    let site = Site::new(Setup::bare("offload"));
+    for own in ["http://127.0.0.1:18080", "http://localhost:18080", "http://127.0.0.1:18081"] {
+        let setup = site
+            .setup
+            .clone()
+            .set("listen.gateway", "0.0.0.0:18080")
+            .set("listen.admin", "127.0.0.1:18081")
+            .upstream("self", own);
+        site.configure(&setup);
+        let refused = site.plain(&["check"], "");
+        assert_eq!(refused.code, 2, "{own}: {refused:?}");
+    }
+}
+
+/// A secret file that is not there is a wrong configuration to `check` as to `serve`.
+#[test]
+fn a_missing_secret_file_is_refused() {
+    let site = Site::new(Setup::bare("offload"));
+    site.configure(&site.setup.clone().set("store.secret_file", "absent.key"));
+    for command in ["check", "serve"] {
+        let refused = site.plain(&[command], "");
+        assert_eq!(refused.code, 2, "{command}: {refused:?}");
+        assert!(
+            refused.stderr.contains("store.secret_file") && refused.stderr.contains("absent.key"),
+            "{command}: {refused:?}"
+        );
+    }
+}
+
+/// A secret file that others can read, or that is not 32 bytes, is refused or warned of.
+#[test]
+fn a_wrong_secret_file_is_refused() {
+    let site = Site::new(Setup::bare("offload"));
+    for bytes in [&b""[..], b"short", &[b'x'; 33]] {
+        std::fs::write(site.path("secret.key"), bytes).expect("write");
+        let refused = site.plain(&["serve"], "");
+        assert_eq!(refused.code, 2, "{} bytes: {refused:?}", bytes.len());
+        assert!(refused.stderr.contains("secret"), "{refused:?}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The command line: what an operator types, and what comes back.
+
+mod check;
+mod demo;
+mod explain;
+mod import;
+mod init;
+mod serve;
+mod words;

@@ -1,0 +1,4 @@
+//! Programs that exist already: unmodified backends behind the gateway, and the clients of CI pipelines before it.
+
+mod backends;
+mod callers;

@@ -1,0 +1,136 @@
+//! Every operation that the API has, asked by everybody: the table is kept beside this file.
+
+use serde_json::{Value, json};
+
+use super::{World, ask, made, text};
+
+/// P361, P362: whoever may not is told so, whoever may not even know gets 404, and what is refused changes nothing.
+/// The operations come from the API's own document, so that a new one cannot be forgotten.
+#[test]
+fn every_operation_by_everybody() {
+    let world = World::new();
+    let document = world.program.admin().anonymous().get("/v1/openapi.json").json();
+    let anonymous = world.program.admin().anonymous();
+    let unknown = world.program.admin().key(&format!("tos_{}_{}", "A".repeat(8), "b".repeat(32)));
+    let callers = [
+        ("nobody", &anonymous),
+        ("unknown key", &unknown),
+        ("key without it", &world.reader),
+        ("other team", &world.neighbour),
+        ("other org", &world.stranger),
+        ("right key", &world.root),
+    ];
+    let mut operations: Vec<(String, String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            operations.push((text(operation, "operationId"), method.to_uppercase(), path.clone()));
+        }
+    }
+    // What ends the organization comes last.
+    operations.sort_by_key(|(id, method, path)| (id == "delete_org", path.clone(), method.clone()));
+
+    let mut table = format!("{:<48}", "");
+    for (name, _) in callers {
+        table.push_str(&format!(" {name:<24}"));
+    }
+    for (id, method, path) in operations {
+        table.push_str(&format!("\n{:<48}", format!("{method} {path}")));
+        let (path, body) = (concrete(&world, &path), body(&world, &id));
+        for (name, caller) in callers {
+            let before = world.program.site.count("audit_events");
+            let answer = ask(caller, &method, &path, body.as_ref());
+            table.push_str(&format!(" {:<24}", answer.verdict()));
+            if answer.status >= 300 {
+                let after = world.program.site.count("audit_events");
+                assert_eq!(before, after, "{name}: {method} {path} was refused and did something");
+                assert!(!answer.text().contains("tos_"), "{answer:?}");
+            }
+        }
+    }
+    let table = table.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    println!("{table}");
+    insta::assert_snapshot!("matrix", table);
+}
+
+/// The path with objects that were made for it alone.
+fn concrete(world: &World, path: &str) -> String {
+    let mut path = path.replace("{team_id}", &world.team).replace("{user_id}", &world.user);
+    if path == format!("/v1/teams/{}", world.team) {
+        let team = ask(&world.root, "POST", "/v1/teams", Some(&json!({ "name": "Passing" }))).json();
+        path = format!("/v1/teams/{}", text(&team, "id"));
+    }
+    if path.contains("{project_id}") {
+        let projects = format!("/v1/teams/{}/projects", world.team);
+        let project = ask(&world.root, "POST", &projects, Some(&json!({ "name": "Passing" }))).json();
+        path = path.replace("{project_id}", &text(&project, "id"));
+    }
+    if path.contains("{key_id}") {
+        path = path.replace("{key_id}", &text(&world.team_key("passing"), "id"));
+    }
+    path
+}
+
+fn body(world: &World, operation: &str) -> Option<Value> {
+    Some(match operation {
+        "create_key" => json!({ "name": "new", "scope": "team", "team_id": world.team }),
+        "verify_key" => {
+            let key = made(&world.root, &json!({ "name": "seen", "scope": "org", "scopes": ["scan:read"] }));
+            json!({ "key": key["key"] })
+        }
+        "create_team" | "create_project" => json!({ "name": "New" }),
+        "create_user" => {
+            json!({ "email": "new@example.com", "name": "New", "role": "developer", "team_id": world.team })
+        }
+        "update_org" | "update_team" | "update_project" | "update_user" | "update_key" => {
+            json!({ "name": "Renamed" })
+        }
+        "put_team_member" | "update_team_member" => json!({ "role": "developer" }),
+        "put_org_member" | "update_org_member" => json!({ "role": "super_admin" }),
+        _ => return None,
+    })
+}
+
+/// What the document says of an answer is what the answer has, field by field.
+#[test]
+fn answers_are_as_the_document_says() {
+    let world = World::new();
+    let document = world.program.admin().anonymous().get("/v1/openapi.json").json();
+    let printed = crate::support::program::run(["openapi"], "").json();
+    assert_eq!(printed, document, "the command prints what the API serves");
+    let fields = |shape: &str| -> Vec<String> {
+        let properties = &document["components"]["schemas"][shape]["properties"];
+        properties.as_object().expect(shape).keys().cloned().collect()
+    };
+    let key = world.team_key("shape");
+    world.program.key(&text(&key, "key")).get("/any/x");
+    let project = ask(
+        &world.root,
+        "POST",
+        &format!("/v1/teams/{}/projects", world.team),
+        Some(&json!({ "name": "P" })),
+    );
+    assert_eq!(project.status, 201, "{project:?}");
+    let key_path = super::path_of(&key);
+    for (path, shape, listed) in [
+        ("/v1/org".to_owned(), "Organization", false),
+        ("/v1/teams".to_owned(), "Team", true),
+        (format!("/v1/teams/{}/projects", world.team), "Project", true),
+        ("/v1/users".to_owned(), "User", true),
+        ("/v1/org/members".to_owned(), "Member", true),
+        (format!("/v1/teams/{}/members", world.team), "Member", true),
+        ("/v1/api-keys".to_owned(), "ApiKey", true),
+        (key_path.clone(), "ApiKey", false),
+        (format!("{key_path}/usage"), "ApiKeyUsage", false),
+        ("/v1/permissions".to_owned(), "Permission", true),
+        ("/v1/audit".to_owned(), "AuditEvent", true),
+    ] {
+        let answer = world.root.get(&path);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let answer = answer.json();
+        let object = if listed { &answer["items"][0] } else { &answer };
+        let named: Vec<String> = object.as_object().expect(&path).keys().cloned().collect();
+        assert_eq!(named, fields(shape), "{path}");
+    }
+    let named: Vec<String> = key.as_object().expect("a key").keys().cloned().collect();
+    assert_eq!(named, fields("NewApiKey"));
+}

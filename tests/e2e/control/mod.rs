@@ -1,0 +1,7 @@
+//! The control plane: the only writer of state.
+
+mod api;
+mod audit;
+mod keys;
+mod roles;
+mod tenants;

@@ -1,0 +1,21 @@
+//! The data plane: one request, from its first byte to its log line.
+
+mod admit;
+mod authenticate;
+mod connection;
+mod credential;
+mod directory;
+mod forward;
+mod framing;
+mod headers;
+mod heads;
+mod house;
+mod identity;
+mod limits;
+mod mutations;
+mod path;
+mod record;
+mod throttle;
+mod upstream;
+
+pub use self::credential::checksum;

@@ -1,0 +1,123 @@
+//! B94, in small: thousands of requests bent at random. Whatever they are, the upstream sees only requests that hold to the
+//! letter of RFC 9112, the smuggled one never, and the gateway lives.
+
+use std::{thread, time::Duration};
+
+use super::house::House;
+use crate::support::{http::Framing, rawc::Client, rawup::Request, wrong::Wrong};
+
+const ROUNDS: u64 = 150;
+
+const SEEDS: [&str; 6] = [
+    "GET /api/e HTTP/1.1\r\n{HEAD}\r\n",
+    "POST /api/e HTTP/1.1\r\n{HEAD}Content-Length: 52\r\n\r\nGET /admin/pwn HTTP/1.1\r\nHost: gw\r\nX-API-Key: x\r\n\r\n..",
+    "POST /api/e HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "POST /api/e?a=b HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3;x=y\r\nabc\r\n0\r\nX-T: 1\r\n\r\nGET /api/f HTTP/1.1\r\n{HEAD}\r\n",
+    "GET http://gw/api/e HTTP/1.1\r\n{HEAD}Connection: keep-alive, x-a\r\nX-A: 1\r\nCookie: a=b\r\n\r\n",
+    "HEAD /api/e HTTP/1.0\r\n{HEAD}Connection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+];
+
+/// What bends a request: pieces that parsers have disagreed about.
+const PIECES: [&[u8]; 30] = [
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\0",
+    b" ",
+    b"\t",
+    b":",
+    b",",
+    b";",
+    b"\x0b",
+    b"\x0c",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b"0",
+    b"-1",
+    b"0x",
+    b"+",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: 0\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding : chunked\r\n",
+    b"Transfer-Encoding: identity\r\n",
+    b"Host: evil\r\n",
+    b"X-Tenant-Id: B\r\n",
+    b"Connection: content-length\r\n",
+    b"HTTP/1.1",
+    b"GET /admin/pwn HTTP/1.1\r\nHost: gw\r\n\r\n",
+    b"0\r\n\r\n",
+];
+
+/// The same numbers in each run (xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap_or(0)
+    }
+}
+
+fn bend(mut bytes: Vec<u8>, numbers: &mut Numbers) -> Vec<u8> {
+    for _ in 0..=numbers.below(3) {
+        let at = numbers.below(bytes.len());
+        match numbers.below(5) {
+            0 => drop(bytes.remove(at)),
+            1 => bytes[at] = u8::try_from(numbers.below(256)).unwrap_or(0),
+            2 => {
+                let until = (at + 1 + numbers.below(20)).min(bytes.len());
+                let again = bytes[at..until].to_vec();
+                bytes.splice(at..at, again);
+            }
+            _ => drop(bytes.splice(at..at, PIECES[numbers.below(PIECES.len())].iter().copied())),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn bent_requests_reach_the_upstream_straight_or_not_at_all() {
+    let house = House::new();
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let house = &house;
+            scope.spawn(move || {
+                let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ thread);
+                for round in 0..ROUNDS {
+                    let seed = SEEDS[numbers.below(SEEDS.len())];
+                    let bytes = bend(house.bytes(seed.as_bytes()), &mut numbers);
+                    let mut client = Client::connect(house.program.gateway().0);
+                    let _ = client.patience(Duration::from_millis(20)).try_send(&bytes);
+                    while let Ok(Some(_)) =
+                        client.try_receive(if seed.starts_with("HEAD") { "HEAD" } else { "GET" })
+                    {
+                    }
+                    // Now and then the other end is left in the middle of it.
+                    if round % 7 == 0 {
+                        client.reset();
+                    }
+                }
+            });
+        }
+    });
+    let sound = |seen: &Request| {
+        let known = seen.target.starts_with("/api/");
+        let framed = Framing::of(&seen.fields, Framing::None).is_ok();
+        let one_host = seen.fields.all("host").len() == 1;
+        let ours = seen.fields.folding_to("x-tenant-id").iter().all(|(_, value)| value != "B");
+        known && framed && one_host && ours && seen.version == "HTTP/1.1"
+    };
+    let seen = house.upstream.requests();
+    assert!(seen.len() > 100, "only {} requests came through: nothing was tried", seen.len());
+    let mut wrong = Wrong::default();
+    for request in &seen {
+        wrong.unless(sound(request), || format!("{request:?}"));
+    }
+    wrong.none("a bent request");
+    assert_eq!(house.program.key(&house.key).get("/api/x").status, 200);
+}

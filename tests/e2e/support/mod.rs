@@ -1,0 +1,14 @@
+//! What the tests stand on: clients and upstreams that see every byte, the program, and the gateway in process.
+
+pub mod gateway;
+pub mod http;
+pub mod program;
+pub mod rawc;
+pub mod rawup;
+pub mod request;
+pub mod setup;
+pub mod tools;
+pub mod wait;
+pub mod wrong;
+
+mod itself;

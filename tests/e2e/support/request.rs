@@ -1,0 +1,115 @@
+//! Requests as tests write them, and callers as types.
+
+use std::net::SocketAddr;
+
+use super::rawc::{Client, Response};
+
+/// A port of the gateway that requests are sent to.
+#[derive(Debug, Clone, Copy)]
+pub struct Door(pub SocketAddr);
+
+impl Door {
+    /// A caller without a credential.
+    pub fn anonymous(self) -> Caller {
+        Caller { door: self, credential: None }
+    }
+
+    /// A caller with this full key in `X-API-Key`.
+    pub fn key(self, key: &str) -> Caller {
+        Caller { door: self, credential: Some(("X-API-Key", key.to_owned())) }
+    }
+
+    /// A caller with this full key as `Authorization: Bearer`.
+    pub fn bearer(self, key: &str) -> Caller {
+        Caller { door: self, credential: Some(("Authorization", format!("Bearer {key}"))) }
+    }
+
+    pub fn connect(self) -> Client {
+        Client::connect(self.0)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    door: Door,
+    credential: Option<(&'static str, String)>,
+}
+
+impl Caller {
+    pub fn request(&self, method: &str, target: &str) -> Request {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: gw\r\n").into_bytes();
+        let request = Request { door: self.door, method: method.to_owned(), head, body: None };
+        match &self.credential {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        }
+    }
+
+    pub fn get(&self, target: &str) -> Response {
+        self.request("GET", target).send()
+    }
+
+    pub fn post(&self, target: &str, body: &str) -> Response {
+        self.request("POST", target).body(body).send()
+    }
+
+    /// `200`, or status and code.
+    pub fn verdict(&self, target: &str) -> String {
+        self.get(target).verdict()
+    }
+}
+
+/// A request being put together.
+#[derive(Debug, Clone)]
+pub struct Request {
+    door: Door,
+    method: String,
+    head: Vec<u8>,
+    body: Option<Vec<u8>>,
+}
+
+impl Request {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        self
+    }
+
+    /// A field line as it stands, without its line end.
+    pub fn line(mut self, line: impl AsRef<[u8]>) -> Self {
+        self.head.extend_from_slice(line.as_ref());
+        self.head.extend_from_slice(b"\r\n");
+        self
+    }
+
+    pub fn lines<L: AsRef<[u8]>>(self, lines: &[L]) -> Self {
+        lines.iter().fold(self, Self::line)
+    }
+
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = Some(body.as_ref().to_vec());
+        self
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head.clone();
+        if let Some(body) = &self.body {
+            bytes.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        bytes
+    }
+
+    /// On a connection of its own.
+    pub fn send(self) -> Response {
+        let mut client = self.door.connect();
+        self.line("Connection: close").on(&mut client)
+    }
+
+    /// On this connection, which stays open.
+    pub fn on(&self, client: &mut Client) -> Response {
+        client.send(self.bytes());
+        client.receive_to(&self.method)
+    }
+}
