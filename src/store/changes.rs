@@ -7,10 +7,10 @@
 //! Only the last [`KEPT`] changes are kept. A follower for whom one is missing - it was away for long, or the store
 //! is a restored backup whose feed is behind - gets [`Feed::Lost`] and has to drop everything it holds.
 
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
 
 use super::{
-    Store, Tx,
+    Tx,
     db::{Columns, Conn, Db},
     error::StoreError,
 };
@@ -143,44 +143,4 @@ pub(super) async fn next(conn: &mut Conn, counter: &'static str) -> Result<i64, 
         .await?;
     let row = row.ok_or_else(|| StoreError::corrupt("counters", counter, "missing"))?;
     Ok(row.try_get("value")?)
-}
-
-/// Notices commits of other processes on the same file, without reading any table: one poll is some microseconds.
-#[derive(Debug)]
-pub struct DataVersion {
-    store: Store,
-    conn: Option<Conn>,
-    seen: Option<i64>,
-}
-
-impl DataVersion {
-    /// Has not connected yet; the first poll says "moved".
-    pub fn new(store: &Store) -> Self {
-        Self { store: store.clone(), conn: None, seen: None }
-    }
-
-    /// Whether anybody else committed anything since the last poll, or may have.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]; the next poll connects anew and says "moved".
-    pub async fn moved(&mut self) -> Result<bool, StoreError> {
-        let mut conn = if let Some(conn) = self.conn.take() {
-            conn
-        } else {
-            self.seen = None;
-            self.store.connect().await?
-        };
-        let row = sqlx::query::<Db>("PRAGMA data_version").fetch_one(&mut conn).await?;
-        let version: i64 = row.try_get(0)?;
-        self.conn = Some(conn);
-        Ok(self.seen.replace(version) != Some(version))
-    }
-
-    /// Closes its connection.
-    pub async fn close(self) {
-        if let Some(conn) = self.conn {
-            // The connection is going away; there is nothing left that a failure could harm.
-            drop(conn.close().await);
-        }
-    }
 }

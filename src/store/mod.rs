@@ -52,7 +52,6 @@ struct Inner {
     readers: Pool,
     writer: Pool,
     changed: watch::Sender<ChangeId>,
-    options: sqlx::sqlite::SqliteConnectOptions,
 }
 
 impl Store {
@@ -76,8 +75,8 @@ impl Store {
         Ok(Tx { inner, store: self.clone(), change: None })
     }
 
-    /// Announces the newest change that this process committed, the moment it did. Other processes are seen by
-    /// [`changes::DataVersion`].
+    /// Announces the newest change that this process committed, the moment it did. What other
+    /// processes commit is seen by whoever reads the feed now and then.
     pub fn changed(&self) -> watch::Receiver<ChangeId> {
         self.0.changed.subscribe()
     }

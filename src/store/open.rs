@@ -110,12 +110,7 @@ impl Store {
             })
             .connect_lazy_with(connect.clone());
         let (changed, _) = watch::channel(latest);
-        Ok(Self(Arc::new(Inner { file, readers, writer, changed, options: connect })))
-    }
-
-    /// A connection of its own, outside the pools.
-    pub(super) async fn connect(&self) -> Result<Conn, sqlx::Error> {
-        self.0.options.connect().await
+        Ok(Self(Arc::new(Inner { file, readers, writer, changed })))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{NOW, Scratch, about, acme, add, key};
 use crate::{
     domain::id::ChangeId,
-    store::changes::{self, DataVersion, Feed},
+    store::changes::{self, Feed},
 };
 
 #[tokio::test]
@@ -62,18 +62,4 @@ async fn a_follower_with_a_gap_is_told_to_drop_everything() {
     scratch.raw("DELETE FROM changes").await.unwrap();
     let mut conn = scratch.store.read().await.unwrap();
     assert_eq!(changes::since(&mut conn, ChangeId(3), 10).await.unwrap(), lost);
-}
-
-#[tokio::test]
-async fn commits_of_another_process_are_noticed() {
-    let scratch = Scratch::new().await;
-    let acme = acme(&scratch.store).await;
-    let mut version = DataVersion::new(&scratch.store);
-    assert!(version.moved().await.unwrap());
-    assert!(!version.moved().await.unwrap());
-    let other = scratch.again().await;
-    add(&other, &key(acme, "aaaaaaaa")).await;
-    assert!(version.moved().await.unwrap());
-    assert!(!version.moved().await.unwrap());
-    version.close().await;
 }
