@@ -15,6 +15,14 @@ use crate::domain::{
 pub enum Method {
     /// An API key, sent as it is.
     ApiKey,
+    /// A request signed with a key, which was not sent.
+    Signed,
+    /// A person's session.
+    Session,
+    /// A bearer token of a configured identity provider.
+    Jwt,
+    /// A platform that signs what it sends.
+    Webhook,
 }
 
 impl Method {
@@ -22,6 +30,10 @@ impl Method {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
+            Self::Signed => "signed",
+            Self::Session => "session",
+            Self::Jwt => "jwt",
+            Self::Webhook => "webhook",
         }
     }
 }

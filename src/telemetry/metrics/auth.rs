@@ -117,11 +117,11 @@ impl AuthMetrics {
 pub(in crate::telemetry) const fn method_label(method: Option<Method>) -> (usize, &'static str) {
     match method {
         None => (0, "none"),
-        Some(Method::ApiKey) => (1, Method::ApiKey.as_str()),
+        Some(method) => (method as usize + 1, method.as_str()),
     }
 }
 
-const METHODS: usize = 2;
+const METHODS: usize = 6;
 
 /// From a remembered proof (a microsecond) over a MAC to bcrypt behind a queue.
 static BOUNDS: [Duration; 14] = [
