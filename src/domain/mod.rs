@@ -8,4 +8,5 @@ pub mod key;
 pub mod permission;
 pub mod profile;
 pub mod role;
+pub mod seal;
 pub mod time;

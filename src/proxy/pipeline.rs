@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use super::{
     admit::{Admitted, admit},
-    body::Body,
+    body::{Body, Inbound},
     forward::{self, BodyLimits},
     headers::{self, Hop},
     path,
@@ -33,12 +33,12 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Recorded<Body>>, Infallible> {
     let mut exchange = Exchange::begin(worker, peer, turn, &request);
-    let outcome = serve(&mut exchange, request).await;
+    let outcome = serve(&mut exchange, request.map(Inbound::from)).await;
     let response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));
     Ok(exchange.answer(response))
 }
 
-async fn serve(exchange: &mut Exchange, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result<Response<Body>, Refusal> {
     let serving = Rc::clone(&exchange.serving);
     let snapshot = &*serving.snapshot;
     let target = target(&request)?;
@@ -82,7 +82,7 @@ fn capabilities() -> Response<Body> {
 }
 
 /// The target, as it came, unless there is too much of it.
-fn target(request: &Request<Incoming>) -> Result<Uri, Refusal> {
+fn target(request: &Request<Inbound>) -> Result<Uri, Refusal> {
     let target = request.uri();
     if target.path().len() + target.query().map_or(0, str::len) > path::MAX_TARGET {
         return Err(Refusal::UriTooLong);

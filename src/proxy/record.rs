@@ -15,6 +15,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::HOST};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
+    body::{Hold, Inbound},
     directory::Record,
     forward::{End, Ended},
     headers::X_REQUEST_ID,
@@ -125,6 +126,13 @@ impl Exchange {
     /// Its name.
     pub fn request_id(&self) -> HeaderValue {
         self.line.request_id.clone().unwrap_or(HeaderValue::from_static(""))
+    }
+
+    /// Reads its body whole, before anything of it is forwarded.
+    pub async fn hold(&self, body: &mut Inbound) -> Result<Bytes, Refusal> {
+        let limits = &self.serving.snapshot.limits;
+        let (most, patience) = (limits.body_bytes, limits.request_timeout);
+        Ok(body.hold(Hold { places: &self.worker.places, most, patience }).await?)
     }
 
     /// It takes this route.

@@ -11,6 +11,7 @@ use http::{
 use serde::Serialize;
 
 use super::{
+    body::Unheld,
     forward::ForwardError,
     headers::{LoopDetected, Malformed},
     route::NoRoute,
@@ -294,6 +295,17 @@ impl From<ForwardError> for Refusal {
             ForwardError::ClientStalled => Self::RequestTimeout,
             ForwardError::ClientAborted => Self::BodyBroken,
             ForwardError::Overloaded => Self::Overloaded,
+        }
+    }
+}
+
+impl From<Unheld> for Refusal {
+    fn from(unheld: Unheld) -> Self {
+        match unheld {
+            Unheld::TooLarge => Self::BodyTooLarge,
+            Unheld::Stalled => Self::RequestTimeout,
+            Unheld::Broken => Self::BodyBroken,
+            Unheld::Crowded => Self::Overloaded,
         }
     }
 }

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc;
 
 use super::{
+    body::Places,
     gateway::Gateway,
     headers::{HeaderRules, RequestIds},
     known::Known,
@@ -27,6 +28,8 @@ pub struct Worker {
     pub usage: Usage,
     /// Names for requests.
     pub request_ids: RequestIds,
+    /// Room for bodies that are read whole.
+    pub places: Places,
     place: upstream::Worker,
     serving: RefCell<Rc<Serving>>,
 }
@@ -55,6 +58,7 @@ impl Worker {
             known: Known::default(),
             usage: Usage::new(usage),
             request_ids: RequestIds::new(seed),
+            places: Places::default(),
             place,
             serving: RefCell::new(Rc::new(serving)),
         }

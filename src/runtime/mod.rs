@@ -1,7 +1,8 @@
-//! What runs the planes: listeners, client addresses, the hashing pool, tasks.
+//! What runs the planes: listeners, client addresses, the hashing pool, tasks, calls to other servers.
 
 pub mod client_ip;
 pub mod hashing;
 pub mod listener;
+pub mod outbound;
 pub mod single_flight;
 pub mod tasks;

@@ -59,6 +59,7 @@ impl Answering {
                 }
                 self.json(StatusCode::CREATED, value)
             }
+            Answer::Reply(_, reply) => self.json(StatusCode::OK, &reply(value)),
             Answer::Done => self.finish(StatusCode::NO_CONTENT, String::new()),
         }
     }

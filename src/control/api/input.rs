@@ -26,6 +26,11 @@ impl Input {
         Ok(Self(object))
     }
 
+    /// From an object inside this one, which the check has seen; nothing when it is not there.
+    pub(super) fn inner(&self, name: &str) -> Self {
+        Self(self.0.get(name).and_then(Value::as_object).cloned().unwrap_or_default())
+    }
+
     /// From a query string, where everything is text.
     pub(super) fn of_query(query: &str, fields: &[&[Field]]) -> Result<Self, ApiError> {
         let fields = fields.concat();
@@ -89,9 +94,12 @@ impl Input {
         self.names(name).then(|| self.owned(name))
     }
 
-    /// All of it, in one spelling: fields sorted, white space gone.
+    /// All of it, in one spelling: fields sorted at every depth, white space gone.
     pub(super) fn canonical(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+        let mut whole = Value::Object(self.0.clone());
+        // Without this the order would be the library's choice, which another crate can change for the whole build.
+        whole.sort_all_objects();
+        whole.to_string()
     }
 
     /// The same without these fields.
@@ -104,21 +112,33 @@ impl Input {
 /// Every fault at once, so that nobody has to find them one by one; of a great many the first, so that no answer is
 /// much longer than what was asked.
 fn check(object: &Map<String, Value>, fields: &[Field]) -> Result<(), ApiError> {
-    let known = |name: &str| fields.iter().find(|field| field.name == name);
     let mut wrong = Vec::new();
+    faults("", object, fields, &mut wrong);
+    wrong.truncate(MOST_FAULTS);
+    if wrong.is_empty() { Ok(()) } else { Err(ApiError::Fields(wrong)) }
+}
+
+/// `path` is what leads to the object, with a dot at its end.
+fn faults(path: &str, object: &Map<String, Value>, fields: &[Field], wrong: &mut Vec<Wrong>) {
+    let mut fault = |name: &str, message: String| wrong.push(Wrong::new(format!("{path}{name}"), message));
+    let mut inside = Vec::new();
     for (name, value) in object {
-        match known(name) {
-            None => wrong.push(Wrong::new(shown(name), "there is no such field")),
+        match fields.iter().find(|field| field.name == name) {
+            None => fault(&shown(name), "there is no such field".to_owned()),
             Some(field) if value.is_null() && field.nullable => {}
+            Some(Field { kind: Kind::One(shape), name, .. }) if value.is_object() => {
+                inside.extend(value.as_object().map(|object| (*name, object, shape.fields)));
+            }
             Some(field) if fits(field.kind, value) => {}
-            Some(field) => wrong.push(Wrong::new(field.name, field.kind.expected())),
+            Some(field) => fault(field.name, field.kind.expected()),
         }
     }
     for field in fields.iter().filter(|field| field.required && !object.contains_key(field.name)) {
-        wrong.push(Wrong::new(field.name, format!("is missing: {}", field.kind.expected())));
+        fault(field.name, format!("is missing: {}", field.kind.expected()));
     }
-    wrong.truncate(MOST_FAULTS);
-    if wrong.is_empty() { Ok(()) } else { Err(ApiError::Fields(wrong)) }
+    for (name, object, fields) in inside {
+        faults(&format!("{path}{name}."), object, fields, wrong);
+    }
 }
 
 /// What somebody else named is shown as far as it is short and harmless.
@@ -136,7 +156,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
         Kind::Choice(known) => value.as_str().is_some_and(|text| known.contains(&text)),
         Kind::Anything => true,
-        // No request has objects in objects.
+        // An object is looked into where it is met; no request has lists of them.
         Kind::One(_) | Kind::Many(_) => false,
     }
 }
@@ -162,7 +182,7 @@ fn decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::shape::field;
+    use crate::control::api::shape::{Shape, field};
 
     const FIELDS: &[Field] = &[
         field("name", Kind::Text, "").required(),
@@ -170,7 +190,10 @@ mod tests {
         field("limit", Kind::Whole, ""),
         field("scopes", Kind::Texts, ""),
         field("until", Kind::Time, ""),
+        field("inner", Kind::One(&INNER), ""),
     ];
+
+    const INNER: Shape = Shape { name: "Inner", fields: &[field("sure", Kind::Flag, "").required()] };
 
     fn faults(body: &str) -> Vec<String> {
         match Input::of_body(body.as_bytes(), FIELDS) {
@@ -185,6 +208,10 @@ mod tests {
         assert_eq!(faults("{\"name\": null}"), ["name"]);
         assert_eq!(faults("{\"name\": \"a\", \"scopes\": [1], \"until\": \"soon\"}"), ["scopes", "until"]);
         assert_eq!(faults(""), ["name"]);
+        let inner = |body: &str| faults(&format!("{{\"name\": \"a\", \"inner\": {body}}}"));
+        assert_eq!(inner("{\"sure\": 1, \"x\": {}}"), ["inner.sure", "inner.x"]);
+        assert_eq!(inner("{}"), ["inner.sure"]);
+        assert_eq!(inner("[]"), ["inner"]);
     }
 
     #[test]

@@ -275,7 +275,7 @@ fn grace(call: &Call) -> Option<Duration> {
 }
 
 /// The object with the full key: what is answered now and never again.
-fn shown_once(created: &Created) -> Result<Value, ApiError> {
+pub(super) fn shown_once(created: &Created) -> Result<Value, ApiError> {
     let mut shown = object(&created.key)?;
     shown["key"] = created.token.reveal().into();
     Ok(shown)

@@ -9,6 +9,8 @@ mod answer;
 mod audit;
 mod caller;
 mod error;
+mod generate;
+mod groups;
 mod input;
 mod json;
 mod key_shape;
@@ -21,6 +23,7 @@ mod page;
 mod permissions;
 mod presets;
 mod projects;
+mod roles;
 mod shape;
 mod teams;
 mod users;
@@ -87,7 +90,7 @@ pub fn router(node: Arc<dyn Node>) -> Router {
         router = router.route(operation.path, on(operation.verb.filter(), handler));
     }
     let (not_found, not_allowed) = (Arc::clone(&node), Arc::clone(&node));
-    let misframed = Arc::clone(&node);
+    let guard = Arc::clone(&node);
     let whole = Arc::new(document());
     router
         .route(
@@ -104,12 +107,15 @@ pub fn router(node: Arc<dyn Node>) -> Router {
             Answering::to(not_found, &request).refusal(&ApiError::NotFound)
         })
         .layer(from_fn(move |request: Request, next: Next| {
-            let node = Arc::clone(&misframed);
+            let node = Arc::clone(&guard);
             async move {
-                match request.extensions().get::<Misframed>().cloned() {
-                    Some(misframed) => Answering::to(node, &request).refusal(&ApiError::Misframed(misframed)),
-                    None => next.run(request).await,
+                if let Some(misframed) = request.extensions().get::<Misframed>().cloned() {
+                    return Answering::to(node, &request).refusal(&ApiError::Misframed(misframed));
                 }
+                if !generate::is_served(node.control().profile(), request.uri().path()) {
+                    return Answering::to(node, &request).refusal(&ApiError::NotFound);
+                }
+                next.run(request).await
             }
         }))
 }

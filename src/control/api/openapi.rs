@@ -49,14 +49,12 @@ pub fn document() -> Value {
 
 fn described(operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
     let mut parameters: Vec<Value> = names(operation.path)
-        .map(
-            |name| json!({ "name": name, "in": "path", "required": true, "schema": kind(Kind::Id, schemas) }),
-        )
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": named(name) }))
         .collect();
     let paged = if matches!(operation.answer, Answer::Page(_)) { page::FIELDS } else { &[] };
     for field in operation.query.iter().chain(paged) {
         parameters.push(json!({
-            "name": field.name, "in": "query", "description": field.text, "schema": kind(field.kind, schemas),
+            "name": field.name, "in": "query", "description": field.text, "schema": kind(field.kind, false, schemas),
         }));
     }
     if operation.changes() {
@@ -103,6 +101,11 @@ fn responses(operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
             });
             ("200", Some(page))
         }
+        Answer::Reply(shape, _) => {
+            let reply = reference(shape, schemas);
+            let whole = json!({ "type": "object", "required": ["reply"], "properties": { "reply": reply } });
+            ("200", Some(whole))
+        }
         Answer::Done => ("204", None),
     };
     let problem = json!({
@@ -130,7 +133,7 @@ fn reference(shape: &'static Shape, schemas: &mut Map<String, Value>) -> Value {
 fn object(fields: &[Field], whole: bool, schemas: &mut Map<String, Value>) -> Value {
     let mut properties = Map::new();
     for field in fields {
-        let mut schema = kind(field.kind, schemas);
+        let mut schema = kind(field.kind, whole, schemas);
         if field.nullable {
             schema = match schema.get("type").and_then(Value::as_str).map(str::to_owned) {
                 Some(name) if schema.get("enum").is_none() => {
@@ -149,7 +152,14 @@ fn object(fields: &[Field], whole: bool, schemas: &mut Map<String, Value>) -> Va
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-fn kind(kind: Kind, schemas: &mut Map<String, Value>) -> Value {
+/// What stands in a path.
+fn named(name: &str) -> Value {
+    // One of the profile's roles has its name there.
+    let id = if name == "role_id" { Kind::Text } else { Kind::Id };
+    kind(id, false, &mut Map::new())
+}
+
+fn kind(kind: Kind, whole: bool, schemas: &mut Map<String, Value>) -> Value {
     match kind {
         Kind::Text => json!({ "type": "string" }),
         Kind::Id => json!({ "type": "string", "format": "uuid" }),
@@ -159,7 +169,8 @@ fn kind(kind: Kind, schemas: &mut Map<String, Value>) -> Value {
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Choice(known) => json!({ "type": "string", "enum": known }),
         Kind::Anything => json!({}),
-        Kind::One(shape) => reference(shape, schemas),
+        Kind::One(shape) if whole => reference(shape, schemas),
+        Kind::One(shape) => object(shape.fields, false, schemas),
         Kind::Many(shape) => json!({ "type": "array", "items": reference(shape, schemas) }),
     }
 }

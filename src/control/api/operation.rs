@@ -9,10 +9,11 @@ use super::{
     audit,
     caller::{Known, Node, Pending},
     error::ApiError,
+    generate, groups,
     input::Input,
     keys, members, orgs,
     page::List,
-    permissions, presets, projects,
+    permissions, presets, projects, roles,
     shape::{Field, Shape},
     teams, users,
 };
@@ -70,6 +71,8 @@ pub(super) enum Answer {
     Made(&'static Shape),
     /// 200 with a part of a list.
     Page(&'static Shape),
+    /// 200 with `reply`, which is made of what the use case answered, now or before.
+    Reply(&'static Shape, fn(&Value) -> Value),
     /// 204.
     Done,
 }
@@ -89,7 +92,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         projects::OPERATIONS,
         users::OPERATIONS,
         members::OPERATIONS,
+        roles::OPERATIONS,
+        groups::OPERATIONS,
         keys::OPERATIONS,
+        generate::OPERATIONS,
         presets::OPERATIONS,
         permissions::OPERATIONS,
         audit::OPERATIONS,
@@ -116,11 +122,15 @@ impl Call {
         &self.known.caller
     }
 
+    /// What stands in the path.
+    pub(super) fn name(&self, name: &str) -> Option<&str> {
+        self.names.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// An id in the path; what is no id names nothing.
     pub(super) fn id(&self, name: &str) -> Result<&str, ApiError> {
-        let found = self.names.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         // All ids have one form; whose it is, the use case finds out.
-        found.filter(|text| text.parse::<KeyId>().is_ok()).ok_or(ApiError::NotFound)
+        self.name(name).filter(|text| text.parse::<KeyId>().is_ok()).ok_or(ApiError::NotFound)
     }
 
     /// The caller's organization.

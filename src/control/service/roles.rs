@@ -112,13 +112,7 @@ impl Control {
             None => who.org(),
         };
         let profile = self.profile();
-        if let Who::Key(holder, _) = &who {
-            // People choose among roles; a key has a reason to look only where it works with them.
-            let reasons = [control::ROLE_MANAGE, control::MEMBER_READ, control::API_KEY_CREATE];
-            if !reasons.iter().any(|reason| holder.standing.permissions.contains(*reason)) {
-                who.require(profile, control::ROLE_MANAGE, &holder.key.boundary)?;
-            }
-        }
+        may_read(profile, &who)?;
         let visible = profile.roles.iter().filter(|role| sees(&who, role));
         let mut all: Vec<RoleDetail> = visible.map(|role| shipped(profile, role)).collect();
         let own = roles::list(&mut conn, org).await?;
@@ -136,6 +130,7 @@ impl Control {
         let mut conn = self.store().read().await?;
         let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
         let profile = self.profile();
+        may_read(profile, &who)?;
         match profile.roles.get(named).filter(|role| sees(&who, role)) {
             Some(role) => Ok(shipped(profile, role)),
             None => Ok(custom(profile, find(&mut conn, &who, named).await?)),
@@ -196,6 +191,9 @@ impl Control {
     /// A custom role that the caller may change or delete: one all of which they hold.
     async fn own_role(&self, work: &mut Work<'_>, named: &str) -> Result<Role, ServiceError> {
         if let Some(role) = self.profile().roles.get(named).filter(|role| sees(&work.who, role)) {
+            if let Some(org) = work.who.org() {
+                authorise(self.profile(), &work.who, org)?;
+            }
             return Err(ServiceError::Conflict(format!("`{}` is part of the profile", role.name)));
         }
         let role = find(&mut work.tx, &work.who, named).await?;
@@ -203,6 +201,16 @@ impl Control {
         covered(self.profile(), &work.who, role.org_id, &role.permissions)?;
         Ok(role)
     }
+}
+
+/// People choose among roles; a key has a reason to look only where it works with them.
+fn may_read(profile: &Profile, who: &Who) -> Result<(), ServiceError> {
+    let Who::Key(holder, _) = who else { return Ok(()) };
+    let reasons = [control::ROLE_MANAGE, control::MEMBER_READ, control::API_KEY_CREATE];
+    if reasons.iter().any(|reason| holder.standing.permissions.contains(*reason)) {
+        return Ok(());
+    }
+    who.require(profile, control::ROLE_MANAGE, &holder.key.boundary)
 }
 
 /// Refuses those who may not administer roles there.

@@ -43,7 +43,7 @@ impl RootSecret {
     }
 
     /// A key for one purpose; keys for different purposes tell nothing of each other (RFC 5869).
-    fn derive<const N: usize>(&self, purpose: &str) -> Zeroizing<[u8; N]> {
+    pub(in crate::domain) fn derive<const N: usize>(&self, purpose: &str) -> Zeroizing<[u8; N]> {
         let mut key = Zeroizing::new([0; N]);
         // Fails only beyond 255 hash lengths, which no purpose here comes near.
         let expanded = Hkdf::<Sha256>::new(None, &*self.0).expand(purpose.as_bytes(), &mut *key);

@@ -37,6 +37,7 @@ pub use self::{
     response_body::{BrokenAnswer, End, Ended, ForwardedBody},
 };
 use super::{
+    body::Inbound,
     headers::{HeaderRules, binds_connection},
     upstream::{Connection, Tried, Upstream},
 };
@@ -59,7 +60,7 @@ pub struct BodyLimits {
 pub async fn send<F: FnOnce(Ended)>(
     upstream: &Upstream,
     _permit: Permit,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     limits: BodyLimits,
     rules: &Rc<HeaderRules>,
     on_end: F,

@@ -10,18 +10,17 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use super::error::Fault;
-use crate::proxy::headers::HeaderRules;
+use crate::proxy::{body::Inbound, headers::HeaderRules};
 
 /// A request body that is being forwarded; none for a request without one. hyper asks it for more only when the
 /// upstream takes more.
 pub struct RequestBody(Option<Upload>);
 
 struct Upload {
-    inner: Incoming,
+    inner: Inbound,
     progress: Rc<Progress>,
     /// How much may still come.
     allowed: u64,
@@ -56,7 +55,7 @@ enum Stage {
 
 impl RequestBody {
     /// At most `most` bytes of a body, without a silence longer than `patience`.
-    pub(super) fn new(inner: Incoming, most: u64, patience: Duration, rules: &Rc<HeaderRules>) -> Self {
+    pub(super) fn new(inner: Inbound, most: u64, patience: Duration, rules: &Rc<HeaderRules>) -> Self {
         let upload = |inner| Upload {
             inner,
             progress: Rc::default(),

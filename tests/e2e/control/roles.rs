@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// `cortex` before an upstream: what the CLI reads needs `cli_tools:view`, what it uploads `cli_tools:edit`.
-fn site(upstream: &Upstream) -> Site {
+pub fn site(upstream: &Upstream) -> Site {
     let route = r#"
         name = "scans"
         path = "/scans/{*rest}"
@@ -36,7 +36,7 @@ const CUSTOM: [(&str, &str, &str); 3] = [
 ];
 
 /// The document's first two steps: three custom roles, three groups, and the user in all three.
-fn path_b(site: &Site, user: &str) {
+pub fn path_b(site: &Site, user: &str) {
     site.user(user, "none", None);
     for (role, permissions, group) in CUSTOM {
         site.cli(&["roles", "create", "--name", role, "--permissions", permissions]).json();

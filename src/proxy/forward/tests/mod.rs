@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod connections;
+mod held_bodies;
 mod hostile_requests;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
         time::Timestamp,
     },
     proxy::{
+        body::{Hold, Places},
         headers::{Hop, Pseudonym, authority},
         upstream::{Upstream, Worker},
     },
@@ -144,6 +146,8 @@ struct Settings {
     timeouts: Timeouts,
     max_connections: u32,
     retries: u32,
+    /// Whether the body is held before it is forwarded.
+    hold: bool,
 }
 
 const SETTINGS: Settings = Settings {
@@ -152,6 +156,7 @@ const SETTINGS: Settings = Settings {
     timeouts: Timeouts { connect: LONG, response: LONG, idle: LONG },
     max_connections: 0,
     retries: 1,
+    hold: false,
 };
 
 const SOON: Duration = Duration::from_millis(60);
@@ -182,11 +187,17 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
     let rules = Rc::new(HeaderRules::new([&"x-tenant-id".parse().unwrap()], Pseudonym::new(1)));
     let (upstream, ended, failed) =
         (Rc::clone(&gateway.upstream), Rc::clone(&gateway.ended), Rc::clone(&gateway.failed));
+    let places = Rc::new(Places::default());
     spawn_local(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let (upstream, ended, failed, rules) =
-                (Rc::clone(&upstream), Rc::clone(&ended), Rc::clone(&failed), Rc::clone(&rules));
+            let (upstream, ended, failed, rules, places) = (
+                Rc::clone(&upstream),
+                Rc::clone(&ended),
+                Rc::clone(&failed),
+                Rc::clone(&rules),
+                Rc::clone(&places),
+            );
             let (wire, watch) = crate::proxy::wire::Watched::new(stream, 1 << 20);
             let service = service_fn(move |mut request| {
                 watch.mark(&mut request);
@@ -197,6 +208,7 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
                     Rc::clone(&rules),
                     Rc::clone(&ended),
                     Rc::clone(&failed),
+                    Rc::clone(&places),
                 )
             });
             spawn_local(async move {
@@ -210,17 +222,19 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
 type Answer = Response<Either<ForwardedBody<Box<dyn FnOnce(Ended)>>, Full<Bytes>>>;
 
 async fn serve(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     settings: Settings,
     [upstream]: [Rc<Upstream>; 1],
     rules: Rc<HeaderRules>,
     ended: Rc<RefCell<Vec<Ended>>>,
     failed: Rc<RefCell<Vec<ForwardError>>>,
+    places: Rc<Places>,
 ) -> Result<Answer, Infallible> {
     let refusal = |status: u16, text: String| {
         let body = Either::Right(Full::from(text));
         Ok(Response::builder().status(status).header("connection", "close").body(body).unwrap())
     };
+    let mut request = request.map(Inbound::from);
     if let Err(malformed) = authority(&request) {
         return refusal(400, malformed.to_string());
     }
@@ -233,6 +247,12 @@ async fn serve(
     }
     let target = crate::proxy::path::origin_form(request.uri(), None).unwrap();
     *request.uri_mut() = target;
+    if settings.hold {
+        let how = Hold { places: &places, most: NonZeroU64::new(settings.most), patience: settings.silence };
+        if let Err(unheld) = request.body_mut().hold(how).await {
+            return refusal(500, format!("{unheld:?}"));
+        }
+    }
     let limits = BodyLimits { most: NonZeroU64::new(settings.most), silence: settings.silence };
     let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
     match send(&upstream, permit, request, limits, &rules, on_end).await {

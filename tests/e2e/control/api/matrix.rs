@@ -55,6 +55,7 @@ fn every_operation_by_everybody() {
 /// The path with objects that were made for it alone.
 fn concrete(world: &World, path: &str) -> String {
     let mut path = path.replace("{team_id}", &world.team).replace("{user_id}", &world.user);
+    path = path.replace("{role_id}", "developer").replace("{group_id}", &world.user);
     if path == format!("/v1/teams/{}", world.team) {
         let team = ask(&world.root, "POST", "/v1/teams", Some(&json!({ "name": "Passing" }))).json();
         path = format!("/v1/teams/{}", text(&team, "id"));
@@ -81,9 +82,12 @@ fn body(world: &World, operation: &str) -> Option<Value> {
         "create_user" => {
             json!({ "email": "new@example.com", "name": "New", "role": "developer", "team_id": world.team })
         }
-        "update_org" | "update_team" | "update_project" | "update_user" | "update_key" => {
+        "update_org" | "update_team" | "update_project" | "update_user" | "update_key" | "update_role"
+        | "update_group" => {
             json!({ "name": "Renamed" })
         }
+        "create_role" => json!({ "name": "New", "permissions": ["scan:read"] }),
+        "create_group" => json!({ "name": "New", "roles": ["super_admin"] }),
         "put_team_member" | "update_team_member" => json!({ "role": "developer" }),
         "put_org_member" | "update_org_member" => json!({ "role": "super_admin" }),
         _ => return None,
@@ -97,9 +101,14 @@ fn answers_are_as_the_document_says() {
     let document = world.program.admin().anonymous().get("/v1/openapi.json").json();
     let printed = crate::support::program::run(["openapi"], "").json();
     assert_eq!(printed, document, "the command prints what the API serves");
+    let sorted = |object: &serde_json::Map<String, Value>| {
+        let mut names: Vec<String> = object.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    };
     let fields = |shape: &str| -> Vec<String> {
         let properties = &document["components"]["schemas"][shape]["properties"];
-        properties.as_object().expect(shape).keys().cloned().collect()
+        sorted(properties.as_object().expect(shape))
     };
     let key = world.team_key("shape");
     world.program.key(&text(&key, "key")).get("/any/x");
@@ -122,15 +131,15 @@ fn answers_are_as_the_document_says() {
         (key_path.clone(), "ApiKey", false),
         (format!("{key_path}/usage"), "ApiKeyUsage", false),
         ("/v1/permissions".to_owned(), "Permission", true),
+        ("/v1/roles".to_owned(), "Role", true),
+        ("/v1/roles/developer".to_owned(), "Role", false),
         ("/v1/audit".to_owned(), "AuditEvent", true),
     ] {
         let answer = world.root.get(&path);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         let answer = answer.json();
         let object = if listed { &answer["items"][0] } else { &answer };
-        let named: Vec<String> = object.as_object().expect(&path).keys().cloned().collect();
-        assert_eq!(named, fields(shape), "{path}");
+        assert_eq!(sorted(object.as_object().expect(&path)), fields(shape), "{path}");
     }
-    let named: Vec<String> = key.as_object().expect("a key").keys().cloned().collect();
-    assert_eq!(named, fields("NewApiKey"));
+    assert_eq!(sorted(key.as_object().expect("a key")), fields("NewApiKey"));
 }

@@ -1,11 +1,13 @@
 //! The admin API through its port.
 
+mod generate;
 mod input;
 mod keys;
 mod matrix;
 mod once;
 mod pages;
 mod rights;
+mod roles;
 mod wire;
 
 use serde_json::{Value, json};

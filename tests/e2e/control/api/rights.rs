@@ -188,7 +188,7 @@ fn filters_show_ones_own_alone() {
         format!("/v1/api-keys/{}", text(&theirs, "prefix")),
         "/v1/api-keys/..%2f".to_owned(),
         "/v1/sessions".to_owned(),
-        "/v1/roles".to_owned(),
+        "/v1/roles/%2e%2e".to_owned(),
         "/".to_owned(),
     ] {
         assert_eq!(world.root.get(&path).verdict(), "404 not_found", "{path}");

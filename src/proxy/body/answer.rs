@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-use super::{
+use super::super::{
     forward::{BrokenAnswer, ForwardedBody},
     record::OnEnd,
 };
