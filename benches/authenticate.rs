@@ -137,7 +137,7 @@ fn b_admitted(bencher: Bencher<'_, '_>) {
         let run = |(request, exchange): &mut (Request<()>, Exchange)| {
             let path = request.uri().path().to_owned();
             let found = snapshot.routes.find(None, &http::Method::GET, &path, request.headers()).unwrap();
-            at_once(admit(exchange, &found.action, request.headers_mut()))
+            at_once(admit(exchange, &found.action, found.route.credentials, request.headers_mut()))
                 .is_ok_and(|admitted| admitted.caller.is_some())
         };
         assert!(run(&mut begin()));

@@ -51,6 +51,7 @@ fn principal(boundary: Boundary, networks: Networks) -> Principal {
         holder: Holder::Present,
         boundary,
         networks,
+        activity: None,
     }
 }
 

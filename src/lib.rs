@@ -32,6 +32,7 @@
 //! | 1 | `runtime/client_ip.rs` | whose request it is: the peer, or the hop that a trusted proxy names |
 //! | 2 | `proxy/path.rs` | one normal form, or 400; it is what is matched and what is forwarded |
 //! | own | `proxy/reserved.rs` | what is below `/.latchgate/` is answered by the gateway itself |
+//! | own | `proxy/handover.rs` | what is the control plane's is handed over to it, the admin API's routes too |
 //! | 3 | `proxy/route.rs` | which route, and which permission it needs; none: 404, and nothing else happens |
 //! | 4 | `proxy/credential.rs` | the credential is taken out |
 //! | 5 | `proxy/authenticate/key.rs` | shape, memory, MAC, bcrypt, in the order of their cost |

@@ -36,6 +36,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_complete", &["src/cli/"]),
     ("clap_mangen", &["src/cli/"]),
     ("reqwest", &["src/runtime/outbound.rs", "src/cli/"]),
+    ("jsonwebtoken", &["src/domain/jwt/keys.rs"]),
     ("bcrypt", &["src/domain/key/secret.rs"]),
     ("std::time::SystemTime::now", &["src/domain/time.rs"]),
     ("std::time::Instant::now", &["src/domain/time.rs"]),

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use latchgate::{
     config::{Config, Environment},
     domain::{
-        access::{Holder, Method, Networks, Principal, RatePerMinute},
+        access::{CredentialId, Holder, Method, Networks, Principal, RatePerMinute},
         boundary::Boundary,
         id::{ChangeId, KeyId, OrgId, ProjectId, TeamId, UserId},
         key::{
@@ -22,6 +22,7 @@ use latchgate::{
             Answer, Cache, Changes, Directory, Entry, Lookup, Proof, Rules, follow, memory::MemoryDirectory,
         },
         gateway::Gateway,
+        handover::{Answered, Handed, Handover},
         headers::Pseudonym,
         snapshot::Snapshot,
         upstream,
@@ -138,14 +139,16 @@ impl Ground {
             life: Life::begin(now, Some(now.after(Duration::from_secs(90 * 86_400)))),
             holder: Holder::Present,
             networks: Networks::parse(&["203.0.113.0/24", "2001:db8::/32", "127.0.0.0/8"]).unwrap(),
+            activity: None,
         };
         let entry = Entry {
-            id,
-            family: id,
+            id: CredentialId::Key(id),
+            family: CredentialId::Key(id),
             principal,
             rate: Some(RatePerMinute::new(RatePerMinute::MAX).unwrap()),
-            proof,
+            proof: Some(proof),
             rotated_at: None,
+            seen_at: None,
         };
         self.directory.0.put(Lookup::Public(token.public().into()), entry, now);
         Key { path: format!("/v1/teams/{team}/scans/42"), token }
@@ -193,7 +196,16 @@ pub(crate) fn worker(gateway: &Arc<Gateway>) -> Worker {
     // Taken and forgotten, where a real gateway writes them down.
     tokio::task::spawn_local(async move { while uses.recv().await.is_some() {} });
     let place = upstream::Worker { index: 0, of: NonZeroUsize::MIN };
-    Worker::new(Arc::clone(gateway), place, usage, 7)
+    Worker::new(Arc::clone(gateway), place, usage, Arc::new(NoControlPlane), 7)
+}
+
+/// No route here leads to it.
+struct NoControlPlane;
+
+impl Handover for NoControlPlane {
+    fn begin(&self, _: Handed) -> Option<tokio::sync::oneshot::Receiver<Answered>> {
+        None
+    }
 }
 
 fn config(upstream: &str) -> Config {

@@ -1,35 +1,57 @@
 //! The admin port: the control plane's API on connections of its own, bounded in number, size and time.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, extract::Request};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Response,
+    header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::unread::Taken;
+use super::{places::Places, unread::Taken};
 use crate::{
     config::Limits,
     control::api::{Misframed, Peer},
+    domain::id::RequestId,
     proxy::{
-        headers::{Malformed, authority},
+        gateway::Gateway,
+        headers::authority,
         reject::Refusal,
-        wire::Watched,
+        wire::{Answers, Refusing, Watched, last_words},
     },
     runtime::tasks::{Stopped, Tasks},
-    telemetry::metrics::{Level, Metrics},
+    telemetry::{
+        access_log::AccessRecord,
+        metrics::{Level, Metrics},
+    },
 };
 
 /// What the port serves.
 pub struct Admin {
-    /// The API.
+    /// The API and the pages.
     pub router: Router,
+    /// Knows what it may be called, whom it trusts, the time and the log.
+    pub gateway: Arc<Gateway>,
     /// Of the configuration: sizes and times of heads.
     pub limits: Limits,
 }
@@ -41,25 +63,28 @@ pub fn serve(listener: TcpListener, admin: Admin, metrics: &Metrics, tasks: &Tas
 }
 
 async fn accept(listener: TcpListener, admin: Arc<Admin>, level: Arc<Level>, tasks: Tasks) {
-    let open = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(CONNECTIONS, OF_ONE_ADDRESS);
     let mut stopped = tasks.stopped();
     loop {
         let next = async {
             // Beyond the limit the kernel's backlog waits, not our memory.
-            let permit = Arc::clone(&open).acquire_owned().await;
-            (listener.accept().await, permit)
+            let one = places.free().await;
+            (listener.accept().await, one)
         };
-        let (accepted, permit) = tokio::select! {
+        let (accepted, one) = tokio::select! {
             next = next => next,
             () = &mut stopped => return,
         };
         match accepted {
             Ok((stream, peer)) => {
+                let ip = peer.ip().to_canonical();
+                let shared = admin.gateway.snapshot().trusted_proxies.contains(ip);
+                let Some(place) = one.and_then(|one| places.give(one, ip, shared)) else { continue };
                 let served =
                     connection(stream, peer, Arc::clone(&admin), tasks.stopped(), Arc::clone(&level));
                 tasks.spawn("admin connection", async move {
                     served.await;
-                    drop(permit);
+                    drop(place);
                 });
             }
             Err(error) => {
@@ -84,14 +109,29 @@ async fn connection(
     let head_bytes = admin.limits.header_bytes.as_usize();
     // As on the gateway port: what hyper hides or passes on although HTTP forbids it.
     let (wire, watch) = Watched::new(Taken::new(stream, ANSWER_TIME), head_bytes);
+    let ip = peer.ip().to_canonical();
+    let unread = Unread { gateway: Arc::clone(&admin.gateway), ip, turn: Arc::default() };
+    let turn = Arc::clone(&unread.turn);
+    let wire = Refusing::new(wire, unread);
+    let gateway = Arc::clone(&admin.gateway);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        turn.store(ANSWERING, Ordering::Relaxed);
         watch.mark(&mut request);
-        let misframed = authority(&request).err().map(misframed);
-        if let Some(misframed) = misframed {
-            request.extensions_mut().insert(misframed);
+        if let Some(refused) = refused(&request, &gateway) {
+            request.extensions_mut().insert(refused);
         }
-        request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
-        hyper::service::Service::call(&router, request)
+        request.extensions_mut().insert(Peer(ip));
+        let answering = router.call(request);
+        let (gateway, turn) = (Arc::clone(&gateway), Arc::clone(&turn));
+        async move {
+            let mut response = answering.await?;
+            // Answers are whole: with this one hyper has all that it will write.
+            turn.store(ENDED, Ordering::Relaxed);
+            if let Some(line) = response.extensions_mut().remove() {
+                gateway.log.push(line);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,13 +150,70 @@ async fn connection(
     let _ = tokio::time::timeout(LAST_ANSWER, serving).await;
 }
 
-fn misframed(malformed: Malformed) -> Misframed {
-    let code = Refusal::from(malformed).code();
-    Misframed { code, detail: format!("The request breaks a rule of HTTP: {malformed}.") }
+/// What no request may be, whatever it asks for.
+fn refused(request: &Request<Incoming>, gateway: &Gateway) -> Option<Misframed> {
+    let (refusal, detail) = match authority(request) {
+        Err(malformed) => {
+            (Refusal::from(malformed), format!("The request breaks a rule of HTTP: {malformed}."))
+        }
+        Ok(authority) => {
+            let host = authority.as_ref().map(|authority| &*authority.host);
+            let refusal = gateway.snapshot().is_asked_for(host).err()?;
+            (
+                refusal,
+                "The admin port is not known by this host name; listen.hosts names further ones.".into(),
+            )
+        }
+    };
+    Some(Misframed { code: refusal.code(), detail })
 }
+
+/// What this port says to what hyper could not read.
+struct Unread {
+    gateway: Arc<Gateway>,
+    ip: IpAddr,
+    /// Whether a request is being answered: hyper and its connection are polled by one task.
+    turn: Arc<AtomicU8>,
+}
+
+impl Answers for Unread {
+    fn is_answering(&self) -> bool {
+        self.turn.load(Ordering::Relaxed) != FREE
+    }
+
+    fn flushed(&self) {
+        let _ = self.turn.compare_exchange(ENDED, FREE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
+        let now = self.gateway.clock.now();
+        let id = HeaderValue::try_from(RequestId::new(now).to_string());
+        let id = id.unwrap_or(HeaderValue::from_static("unknown"));
+        // What the method was is part of what could not be read.
+        let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
+        line.route = Some("admin".into());
+        line.status = refusal.status();
+        line.request_id = Some(id.clone());
+        line.client_ip = Some(self.ip);
+        line.outcome = refusal.code();
+        self.gateway.log.push(line);
+        let mut response = refusal.response(&self.gateway.snapshot().rules.profile, &id);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        last_words(headers, id, now);
+        response
+    }
+}
+
+const FREE: u8 = 0;
+const ANSWERING: u8 = 1;
+const ENDED: u8 = 2;
 
 /// People and pipelines that manage keys are few.
 const CONNECTIONS: usize = 512;
+/// Nobody keeps all others out. What comes from a trusted proxy comes from many.
+const OF_ONE_ADDRESS: usize = 256;
 /// Nobody keeps one of the places for ever.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// How long a client may take to read an answer.

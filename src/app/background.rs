@@ -1,4 +1,4 @@
-//! Work beside the requests: writing down uses, counting keys, tidying.
+//! Work beside the requests: writing down uses of keys and sessions, counting keys, tidying.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
         key::state::Status,
         time::{Clock, Timestamp},
     },
-    proxy::{directory::Cache, usage::Use},
-    runtime::tasks::Tasks,
+    proxy::{directory::Cache, gateway::Gateway, usage::Use},
+    runtime::tasks::{Stopped, Tasks},
     store::{
-        Store, StoreError, keys,
+        Store, StoreError, keys, sessions,
         usage::{self, Used},
     },
     telemetry::metrics::Metrics,
@@ -101,8 +101,58 @@ impl Waiting {
     }
 }
 
+/// Writes down when sessions were last used: not each use, only what makes a difference to when they are over. Ends
+/// when asked to, after the last uses.
+pub async fn write_activity(store: Store, gateway: Arc<Gateway>, mut stopped: Stopped) {
+    let mut tick = tokio::time::interval(WRITE_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        let last = tokio::select! {
+            _ = tick.tick() => false,
+            () = &mut stopped => true,
+        };
+        let idle = gateway.snapshot().rules.sessions.idle;
+        let grain = if last { Duration::ZERO } else { (idle / GRAINS).min(COARSEST_GRAIN) };
+        let batch = gateway.cache.unwritten_activity(grain);
+        match sessions::seen(&store, &batch).await {
+            Ok(()) => {
+                gateway.cache.activity_written(&batch);
+                failing = false;
+            }
+            Err(error) if !failing => {
+                tracing::warn!(%error, "uses of sessions cannot be written down; they wait in memory");
+                failing = true;
+            }
+            Err(_) => {}
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// A session's last use is written once it is so much later than what is written: a twentieth of the time that a
+/// session may rest, a minute at most. So much earlier may another node, or this one after a crash, call it idle.
+const GRAINS: u32 = 20;
+const COARSEST_GRAIN: Duration = Duration::from_secs(60);
+
+/// Forgets sessions that were over long ago.
+pub async fn prune_sessions(store: Store, clock: Clock) {
+    let mut tick = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tick.tick().await;
+        if let Err(error) = sessions::prune(&store, clock.now().before(ENDED_KEPT)).await {
+            tracing::debug!(%error, "old sessions could not be pruned");
+        }
+    }
+}
+
+/// For so long whoever still holds its token hears that a session has ended, and not that it never was.
+const ENDED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Keeps the gauges of keys by status and by nearness of expiry.
-pub async fn count_keys(store: Store, clock: Clock, metrics: Arc<Metrics>) {
+async fn count_keys(store: Store, clock: Clock, metrics: Arc<Metrics>) {
     let mut tick = tokio::time::interval(COUNT_EVERY);
     loop {
         tick.tick().await;
@@ -124,7 +174,7 @@ async fn count_once(store: &Store, clock: &Clock, metrics: &Metrics) -> Result<(
 }
 
 /// Forgets the minutes of usage that nobody asks for any more.
-pub async fn prune_usage(store: Store, clock: Clock) {
+async fn prune_usage(store: Store, clock: Clock) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tick.tick().await;
@@ -136,12 +186,20 @@ pub async fn prune_usage(store: Store, clock: Clock) {
 }
 
 /// Drops limiters that nobody needs.
-pub async fn tidy(cache: Cache) {
+async fn tidy(cache: Cache) {
     let mut tick = tokio::time::interval(TIDY_EVERY);
     loop {
         tick.tick().await;
         cache.tidy();
     }
+}
+
+/// Starts what is done now and then for as long as requests are served.
+pub fn begin(tasks: &Tasks, store: &Store, cache: &Cache, clock: &Clock, metrics: &Arc<Metrics>) {
+    start(tasks, "limiter tidying", tidy(cache.clone()));
+    start(tasks, "key counting", count_keys(store.clone(), clock.clone(), Arc::clone(metrics)));
+    start(tasks, "usage pruning", prune_usage(store.clone(), clock.clone()));
+    start(tasks, "session pruning", prune_sessions(store.clone(), clock.clone()));
 }
 
 /// Starts what runs until the group is asked to end.

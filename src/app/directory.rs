@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     domain::{
-        access::{Method, Principal},
+        access::{CredentialId, Method, Networks, Principal},
         id::{ChangeId, KeyId},
         key::secret::Mac,
     },
@@ -22,6 +22,7 @@ use crate::{
     store::{
         Store, StoreError, changes,
         keys::{self, Held},
+        sessions,
     },
     telemetry::metrics::Metrics,
 };
@@ -48,22 +49,27 @@ impl StoreDirectory {
         Self { store, changed, heal, reported: Mutex::default(), metrics }
     }
 
-    async fn held(&self, lookup: &Lookup) -> Result<Option<Held>, StoreError> {
+    async fn entry(&self, lookup: &Lookup, rules: &Rules) -> Result<Option<Entry>, StoreError> {
         let mut reader = self.store.read().await?;
-        match lookup {
-            Lookup::Public(public) => keys::find_by_prefix(&mut reader, public).await,
+        let key = match lookup {
+            Lookup::Public(public) => keys::find_by_prefix(&mut reader, public).await?,
             Lookup::Foreign { digest, leading } => {
                 let found = keys::find_foreign(&mut reader, digest, leading.as_str()).await?;
-                Ok(found.into_iter().next())
+                found.into_iter().next()
             }
-        }
+            Lookup::Session(token) => {
+                let held = sessions::find_by_token(&mut reader, token).await?;
+                return Ok(held.map(|held| session(held, rules)));
+            }
+        };
+        Ok(key.map(|held| entry(held, rules)))
     }
 
     /// A damaged row is nobody's key, and is reported once.
     fn report(&self, error: &StoreError) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() < REPORTED && reported.insert(error.to_string()) {
-            tracing::error!(%error, "a damaged row was found; the key is refused, others are not affected");
+            tracing::error!(%error, "a damaged row was found; the credential is refused, others are not affected");
             self.metrics.store.corrupt_rows.inc();
         }
     }
@@ -72,8 +78,8 @@ impl StoreDirectory {
 impl Directory for StoreDirectory {
     fn find<'a>(&'a self, lookup: &'a Lookup, rules: &'a Rules) -> Answer<'a, Option<Entry>> {
         Box::pin(async move {
-            match self.held(lookup).await {
-                Ok(held) => Ok(held.map(|held| entry(held, rules))),
+            match self.entry(lookup, rules).await {
+                Ok(entry) => Ok(entry),
                 Err(error @ StoreError::Corrupt { .. }) => {
                     self.report(&error);
                     Ok(None)
@@ -152,8 +158,8 @@ fn entry(held: Held, rules: &Rules) -> Entry {
     // Its projects come sorted, as a decision needs them.
     let Held { key, team_projects, rotated_at, .. } = held;
     Entry {
-        id: key.id,
-        family: key.family,
+        id: CredentialId::Key(key.id),
+        family: CredentialId::Key(key.family),
         principal: Principal {
             method: Method::ApiKey,
             credential: key.prefix.into(),
@@ -165,16 +171,46 @@ fn entry(held: Held, rules: &Rules) -> Entry {
             life: standing.life,
             holder: standing.holder,
             networks: standing.networks,
+            activity: None,
         },
         rate: standing.rate.or(rules.default_rate),
-        proof: Proof { hash: key.hash, mac: key.mac, imported: key.imported_at.is_some() },
+        proof: Some(Proof { hash: key.hash, mac: key.mac, imported: key.imported_at.is_some() }),
         rotated_at,
+        seen_at: None,
+    }
+}
+
+fn session(held: sessions::Held, rules: &Rules) -> Entry {
+    let sessions::Held { session, person } = held;
+    let standing = person.standing(&rules.profile);
+    let id = CredentialId::Session(session.id);
+    Entry {
+        id,
+        family: id,
+        principal: Principal {
+            method: Method::Session,
+            credential: session.id.to_string().into(),
+            boundary: person.boundary,
+            team_projects: person.team_projects.into(),
+            user: Some(person.user),
+            role: standing.role,
+            permissions: standing.permissions,
+            life: session.life(),
+            holder: standing.holder,
+            networks: Networks::default(),
+            activity: None,
+        },
+        rate: None,
+        proof: None,
+        rotated_at: None,
+        seen_at: Some(session.last_seen_at),
     }
 }
 
 fn change(change: &changes::Change) -> Change {
     let subject = match &change.subject {
-        changes::Subject::Key { id, .. } => Subject::Key(*id),
+        changes::Subject::Key { id, .. } => Subject::Credential(CredentialId::Key(*id)),
+        changes::Subject::Session { id, .. } => Subject::Credential(CredentialId::Session(*id)),
         changes::Subject::Org(org) => Subject::Org(*org),
     };
     Change { subject, at: change.at }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::directory::StoreDirectory;
 use crate::{
-    config::Config,
+    config::{Config, Destination},
     domain::{
         access::{self, Denied, Holder, Principal},
         key::{
@@ -152,6 +152,11 @@ impl Trace {
             .map_err(|error| self.fail("route", error.to_string(), error.into()))?;
         self.pass("route", describe_route(config, &matched));
 
+        if matched.route.destination == Destination::Control {
+            self.pass("admin API", "it judges the credential and the operation itself");
+            return Ok(());
+        }
+
         let now = clock.now();
         let client = Some(question.client.to_canonical());
         if matched.action.public {
@@ -212,10 +217,13 @@ impl Trace {
         let Some(entry) = directory.find(&lookup, rules).await.map_err(Stop::Store)? else {
             return Err(self.fail("key", "nobody holds a key with this prefix", Refusal::CredentialInvalid));
         };
-        let (proved, how) = match entry.proof.quick(&presented, mac_key) {
-            Some(proved) if entry.proof.needs_mac(mac_key) => (proved, "by its SHA-256"),
-            Some(proved) => (proved, "by the look-up MAC"),
-            None => (entry.proof.hash.verify(&presented, entry.proof.imported), "by bcrypt"),
+        let (proved, how) = match &entry.proof {
+            None => (false, "by nothing"),
+            Some(proof) => match proof.quick(&presented, mac_key) {
+                Some(proved) if proof.needs_mac(mac_key) => (proved, "by its SHA-256"),
+                Some(proved) => (proved, "by the look-up MAC"),
+                None => (proof.hash.verify(&presented, proof.imported), "by bcrypt"),
+            },
         };
         if !proved {
             let found = format!("the prefix exists, the secret is wrong ({how})");
@@ -261,7 +269,7 @@ impl Trace {
         ];
         let stopped_at = match decision {
             Ok(()) => parts.len(),
-            Err(Denied::Missing | Denied::Revoked | Denied::Expired) => 0,
+            Err(Denied::Missing | Denied::Revoked | Denied::Expired | Denied::SessionEnded) => 0,
             Err(Denied::Address) => 1,
             Err(Denied::Boundary) => 2,
             Err(Denied::Scope(_)) => 3,
@@ -282,10 +290,11 @@ fn describe_route(config: &Config, matched: &Match<'_, '_>) -> String {
     let route = matched.route;
     let needs = match matched.action.permission {
         Some(permission) => format!("needs {}", config.profile.permissions.name(permission)),
+        None if matched.route.destination == Destination::Control => "what the operation asks for".to_owned(),
         None if matched.action.public => "public".to_owned(),
         None => "needs any valid credential".to_owned(),
     };
-    format!("{} ({}) to {}: {needs}", route.name, route.path, route.upstream.name)
+    format!("{} ({}) to {}: {needs}", route.name, route.path, route.destination.name())
 }
 
 fn state(principal: &Principal, now: Timestamp) -> String {

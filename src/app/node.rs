@@ -1,6 +1,6 @@
 //! The node as the admin API sees it: the data plane's way of proving keys, and the use cases, joined.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -9,18 +9,23 @@ use zeroize::Zeroizing;
 
 use crate::{
     control::{
-        api::{Node, Pending, Proved, Unproved},
+        api::{Node, Pending, Presented, PresentedAs, Proved, Unproved},
         service::Control,
     },
     domain::{
-        access::{Method, Principal},
-        id::KeyId,
+        access::{CredentialId, Method, Principal},
         key::token::Digest,
         time::Timestamp,
     },
-    proxy::{authenticate::key::Failure, credential, directory::Record, gateway::Gateway, usage::Use},
+    proxy::{
+        authenticate::key::Failure,
+        credential::{self, Kind},
+        directory::Record,
+        gateway::Gateway,
+        usage::Use,
+    },
     runtime::client_ip::{self, Client},
-    telemetry::{access_log::AccessRecord, metrics::Outcome},
+    telemetry::metrics::Outcome,
 };
 
 /// What the API is served from.
@@ -43,19 +48,39 @@ impl Node for ControlNode {
         client_ip::client(peer, headers, |ip| snapshot.trusted_proxies.contains(ip))
     }
 
-    fn credential(&self, headers: &mut HeaderMap) -> Result<Option<Zeroizing<String>>, Unproved> {
+    fn credential(&self, headers: &mut HeaderMap) -> Result<Option<Presented>, Unproved> {
         let snapshot = self.gateway.snapshot();
-        let found = credential::take(headers, &snapshot.rules.profile.keys, false);
+        let found = credential::take(headers, &snapshot.rules, false);
         let found = found.map_err(|credential::Conflict| Unproved::Conflict)?;
-        Ok(found.map(|credential| Zeroizing::new(credential.text().to_owned())))
+        Ok(found.map(|credential| Presented {
+            kind: match credential.kind {
+                Kind::Key => PresentedAs::Key,
+                Kind::Session => PresentedAs::Session,
+            },
+            text: Zeroizing::new(credential.text().to_owned()),
+            by_cookie: credential.by_cookie,
+        }))
     }
 
-    fn prove<'a>(&'a self, key: &'a str, client: IpAddr) -> Pending<'a, Result<Arc<dyn Proved>, Unproved>> {
+    fn prove<'a>(
+        &'a self,
+        presented: &'a Presented,
+        client: IpAddr,
+    ) -> Pending<'a, Result<Arc<dyn Proved>, Unproved>> {
         Box::pin(async move {
-            let snapshot = self.gateway.snapshot();
-            match self.gateway.keys.prove(key, Digest::of(key), &snapshot.rules, client).await {
+            let (snapshot, text) = (self.gateway.snapshot(), presented.text.as_str());
+            let proved = match presented.kind {
+                PresentedAs::Key => {
+                    self.gateway.keys.prove(text, Digest::of(text), &snapshot.rules, client).await
+                }
+                PresentedAs::Session => {
+                    let now = self.gateway.clock.now();
+                    self.gateway.sessions.prove(text, &snapshot.rules, client, now).await
+                }
+            };
+            match proved {
                 Ok(record) => {
-                    let proved = ProvedKey { record, usage: self.usage.clone() };
+                    let proved = ProvedCredential { record, usage: self.usage.clone() };
                     Ok(Arc::new(proved) as Arc<dyn Proved>)
                 }
                 Err(failure) => Err(match failure {
@@ -64,7 +89,7 @@ impl Node for ControlNode {
                     Failure::TooMany { .. } => Unproved::TooMany,
                     Failure::Overloaded => Unproved::Overloaded,
                     Failure::Store(error) => {
-                        tracing::debug!(%error, "a key could not be looked up");
+                        tracing::debug!(%error, "a credential could not be looked up");
                         Unproved::StoreUnavailable
                     }
                 }),
@@ -72,23 +97,22 @@ impl Node for ControlNode {
         })
     }
 
-    fn decided(&self, outcome: &str) {
-        let method = (outcome != "credential_missing").then_some(Method::ApiKey);
-        self.gateway.metrics.auth.count(method, Outcome::of(outcome));
+    fn patience(&self) -> Duration {
+        self.gateway.snapshot().limits.request_timeout
     }
 
-    fn log(&self, line: AccessRecord) {
-        self.gateway.log.push(line);
+    fn decided(&self, method: Option<Method>, outcome: &str) {
+        self.gateway.metrics.auth.count(method, Outcome::of(outcome));
     }
 }
 
-struct ProvedKey {
+struct ProvedCredential {
     record: Arc<Record>,
     usage: mpsc::UnboundedSender<Vec<Use>>,
 }
 
-impl Proved for ProvedKey {
-    fn id(&self) -> KeyId {
+impl Proved for ProvedCredential {
+    fn id(&self) -> CredentialId {
         self.record.id
     }
 
@@ -107,8 +131,13 @@ impl Proved for ProvedKey {
                 return false;
             }
         }
-        // Nobody listens any more only at the very end of a shutdown.
-        let _ = self.usage.send(vec![Use { key: self.record.id, client, count: 1, last: now }]);
+        if let CredentialId::Key(key) = self.record.id {
+            // Nobody listens any more only at the very end of a shutdown.
+            let _ = self.usage.send(vec![Use { key, client, count: 1, last: now }]);
+        }
+        if let Some(activity) = &self.record.principal.activity {
+            activity.last.raise(now);
+        }
         true
     }
 }

@@ -18,8 +18,10 @@ use super::{
     admin::{self, Admin},
     background,
     directory::{StoreDirectory, write_macs},
+    handover::ControlPlane,
     node::ControlNode,
     ops::{self, Ops, Readiness},
+    requests,
     start_error::machine,
     workers::Workers,
 };
@@ -30,7 +32,8 @@ use crate::{
         service::{Applied, Control, Parts, Settings},
     },
     domain::{
-        key::secret::{MacKey, RootSecret},
+        id::KeyId,
+        key::secret::{Mac, MacKey, RootSecret},
         time::Clock,
     },
     proxy::{
@@ -39,6 +42,7 @@ use crate::{
         gateway::Gateway,
         headers::Pseudonym,
         snapshot::Snapshot,
+        usage::Use,
     },
     runtime::{
         hashing::{Hashing, HashingLimits},
@@ -47,7 +51,12 @@ use crate::{
         tasks::Tasks,
     },
     store::{Options, Store},
-    telemetry::{LineFormat, access_log::AccessLog, metrics::Metrics, redact::Redactor},
+    telemetry::{
+        LineFormat,
+        access_log::{AccessLog, KeptRequest, Outlets},
+        metrics::Metrics,
+        redact::Redactor,
+    },
 };
 
 /// MACs that may wait to be stored.
@@ -78,7 +87,7 @@ pub struct App {
     /// Ends after it, so that the last uses are written and the last scrape is answered.
     last_tasks: Tasks,
     /// Dropping it ends the writing of uses.
-    usage: mpsc::UnboundedSender<Vec<crate::proxy::usage::Use>>,
+    usage: mpsc::UnboundedSender<Vec<Use>>,
 }
 
 /// What is not in the configuration.
@@ -139,25 +148,18 @@ impl App {
         );
         keys.calibrate(config.keys.bcrypt_cost).await.map_err(machine("bcrypt"))?;
 
-        let log = access(&config, access_log, &metrics).map_err(machine("access log"))?;
+        let (kept, requests) = mpsc::channel(requests::QUEUE);
+        let log = access(&config, access_log, kept, &metrics).map_err(machine("access log"))?;
+        keep_requests(&config, &store, requests, &clock, &last_tasks);
         let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
         let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), &metrics);
         let gateway =
             Arc::new(Gateway::new(snapshot, keys, cache.clone(), clock.clone(), Arc::clone(&metrics), log));
 
         let (usage, uses) = mpsc::unbounded_channel();
-        let workers = Workers::start(sockets, &gateway, &usage, config.limits.max_connections.get())
-            .map_err(machine("worker threads"))?;
-
         background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
-        background::start(&tasks, "limiter tidying", background::tidy(cache.clone()));
-        let counting = background::count_keys(store.clone(), clock.clone(), Arc::clone(&metrics));
-        background::start(&tasks, "key counting", counting);
-        let pruning = background::prune_usage(store.clone(), clock.clone());
-        background::start(&tasks, "usage pruning", pruning);
-        last_tasks.spawn("look-up MACs", write_macs(store.clone(), healing, last_tasks.stopped()));
-        let writing = background::write_usage(store.clone(), uses, Arc::clone(&metrics));
-        last_tasks.spawn("usage writing", writing);
+        background::begin(&tasks, &store, &cache, &clock, &metrics);
+        start_writing(&last_tasks, &store, &gateway, healing, uses);
 
         let readiness = Arc::new(readiness(&cache));
         scrape(&metrics, &cache);
@@ -165,14 +167,13 @@ impl App {
         let ops = Arc::new(Ops { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) });
         ops::serve(ops_socket, ops, &last_tasks);
 
-        let applied = Applied::here(cache.applied());
         let parts = Parts {
             store,
             profile: Arc::clone(&config.profile),
             clock,
             mac_key,
             settings: settings(&config),
-            applied,
+            applied: Applied::here(cache.applied()),
         };
         let control = Control::new(parts.clone()).counting(Arc::clone(&metrics));
         let control = Arc::new(ArcSwap::from_pointee(control));
@@ -181,7 +182,11 @@ impl App {
             gateway: Arc::clone(&gateway),
             usage: usage.clone(),
         };
-        let served = Admin { router: api::router(Arc::new(node)), limits: config.limits.clone() };
+        let router = api::router(Arc::new(node));
+        let handover = ControlPlane::shared(router.clone(), &tasks);
+        let workers = Workers::start(sockets, &gateway, &usage, &handover, &config.limits)
+            .map_err(machine("worker threads"))?;
+        let served = Admin { router, gateway: Arc::clone(&gateway), limits: config.limits.clone() };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
         let generation = AtomicU64::new(1);
         let config = Mutex::new(Arc::new(config));
@@ -261,11 +266,11 @@ impl App {
         drop(self.usage);
         self.tasks.stop();
         self.tasks.end(TASK_PATIENCE).await;
+        // Waits for a thread, briefly: what it hands over is kept by a task of the last group.
+        self.gateway.log.close(LOG_PATIENCE);
         self.last_tasks.stop();
         self.last_tasks.end(TASK_PATIENCE).await;
-        // Both wait for threads, briefly; nothing else runs on this runtime any more.
         self.hashing.stop();
-        self.gateway.log.close(LOG_PATIENCE);
         self.parts.store.close().await;
         finished && admin.aborted == 0
     }
@@ -273,6 +278,21 @@ impl App {
     fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Starts what writes down uses; it goes on until the last of them is written.
+fn start_writing(
+    tasks: &Tasks,
+    store: &Store,
+    gateway: &Arc<Gateway>,
+    healing: mpsc::Receiver<(KeyId, Mac)>,
+    uses: mpsc::UnboundedReceiver<Vec<Use>>,
+) {
+    tasks.spawn("look-up MACs", write_macs(store.clone(), healing, tasks.stopped()));
+    let counting = background::write_usage(store.clone(), uses, Arc::clone(&gateway.metrics));
+    tasks.spawn("usage writing", counting);
+    let sessions = background::write_activity(store.clone(), Arc::clone(gateway), tasks.stopped());
+    tasks.spawn("session activity writing", sessions);
 }
 
 /// One listening socket, and the address that it was given.
@@ -305,17 +325,32 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn access(config: &Config, sink: Option<Box<dyn Write + Send>>, metrics: &Metrics) -> io::Result<AccessLog> {
-    if !config.log.access {
-        return Ok(AccessLog::off());
-    }
-    let redactor = Redactor::new(&config.profile.keys.shape);
-    AccessLog::start(
-        sink.unwrap_or_else(AccessLog::stdout),
-        line_format(config.log.format),
-        redactor,
-        metrics,
-    )
+fn access(
+    config: &Config,
+    sink: Option<Box<dyn Write + Send>>,
+    kept: mpsc::Sender<KeptRequest>,
+    metrics: &Metrics,
+) -> io::Result<AccessLog> {
+    let lines = config.log.access.then(|| sink.unwrap_or_else(AccessLog::stdout));
+    let outlets = Outlets {
+        lines: lines.map(|sink| (sink, line_format(config.log.format))),
+        kept: config.log.requests.map(|_| kept),
+    };
+    AccessLog::to(outlets, Redactor::new(&config.profile.keys.shape), metrics)
+}
+
+/// Starts what keeps requests in the store, if the configuration wants them kept.
+fn keep_requests(
+    config: &Config,
+    store: &Store,
+    requests: mpsc::Receiver<KeptRequest>,
+    clock: &Clock,
+    tasks: &Tasks,
+) {
+    let Some(most) = config.log.requests else { return };
+    let kept = requests::Kept { most, age: config.log.requests_age };
+    let keeping = requests::keep(store.clone(), requests, kept, clock.clone(), tasks.stopped());
+    tasks.spawn("request log", keeping);
 }
 
 /// The configuration's word for the log's format.
@@ -341,11 +376,11 @@ fn readiness(cache: &Cache) -> Readiness {
 /// Gauges that are read off when somebody asks.
 fn scrape(metrics: &Arc<Metrics>, cache: &Cache) {
     let cache = cache.clone();
-    let (keys, proofs) = (metrics.cache("keys"), metrics.cache("proofs"));
+    let caches = ["keys", "sessions", "proofs"].map(|name| metrics.cache(name));
     metrics.on_scrape(move |metrics| {
-        let (known, proved) = cache.len();
-        keys.entries.set(i64::try_from(known).unwrap_or(i64::MAX));
-        proofs.entries.set(i64::try_from(proved).unwrap_or(i64::MAX));
+        for (counted, held) in caches.iter().zip(cache.len()) {
+            counted.entries.set(i64::try_from(held).unwrap_or(i64::MAX));
+        }
         metrics.store.up.set(i64::from(cache.store_is_up()));
         metrics.store.staleness_seconds.set(cache.staleness().as_secs_f64());
     });

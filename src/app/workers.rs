@@ -16,9 +16,10 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, Limits},
     proxy::{
         gateway::Gateway,
+        handover::Handover,
         server::{self, Phase},
         upstream,
         usage::Use,
@@ -54,12 +55,14 @@ impl Workers {
         sockets: Vec<TcpListener>,
         gateway: &Arc<Gateway>,
         usage: &mpsc::UnboundedSender<Vec<Use>>,
-        max_connections: u32,
+        handover: &Arc<dyn Handover>,
+        limits: &Limits,
     ) -> io::Result<Self> {
         let address =
             sockets.first().map_or_else(|| Err(io::Error::other("no socket")), TcpListener::local_addr)?;
         let of = NonZeroUsize::new(sockets.len()).unwrap_or(NonZeroUsize::MIN);
-        let slots = Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX)));
+        let slots =
+            Arc::new(Semaphore::new(usize::try_from(limits.max_connections.get()).unwrap_or(usize::MAX)));
         let (phase, _) = watch::channel(Phase::Running);
         let (running, ended) = mpsc::channel(1);
         let mut threads = Vec::with_capacity(sockets.len());
@@ -69,6 +72,7 @@ impl Workers {
                 gateway: Arc::clone(gateway),
                 place: upstream::Worker { index, of },
                 usage: usage.clone(),
+                handover: Arc::clone(handover),
                 slots: Arc::clone(&slots),
                 phase: phase.subscribe(),
                 seed: getrandom::u64().map_err(io::Error::other)?,
@@ -115,6 +119,7 @@ struct Thread {
     gateway: Arc<Gateway>,
     place: upstream::Worker,
     usage: mpsc::UnboundedSender<Vec<Use>>,
+    handover: Arc<dyn Handover>,
     slots: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
     seed: u64,
@@ -125,7 +130,7 @@ impl Thread {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, async {
             let listener = tokio::net::TcpListener::from_std(self.socket)?;
-            let worker = Worker::new(self.gateway, self.place, self.usage, self.seed);
+            let worker = Worker::new(self.gateway, self.place, self.usage, self.handover, self.seed);
             server::serve(listener, worker.into(), self.slots, self.phase).await;
             Ok(())
         })

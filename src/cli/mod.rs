@@ -24,6 +24,7 @@ mod output;
 mod page;
 mod progress;
 mod projects;
+mod requests;
 mod roles;
 mod secrets;
 mod serve;
@@ -78,6 +79,8 @@ enum Command {
     Keys(keys::Keys),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Requests(requests::Requests),
     Explain(explain::Explain),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApi),
@@ -114,6 +117,7 @@ impl Command {
             Self::Groups(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Audit(command) => command.run(),
+            Self::Requests(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::OpenApi(command) => command.run(),
             Self::Completions(command) => command.run(),

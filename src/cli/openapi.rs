@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{error::Failure, output};
-use crate::control::api;
+use crate::{control::api, domain::profile::Compat};
 
 /// Print the OpenAPI 3.1 document of the admin API
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ impl OpenApi {
     #[expect(clippy::unused_self, reason = "as every command")]
     pub(crate) fn run(&self) -> Result<(), Failure> {
         // A tree of plain JSON values is always written.
-        let mut text = format!("{:#}", api::document());
+        let mut text = format!("{:#}", api::document(&[Compat::Cortex]));
         text.push('\n');
         output::bytes(text.as_bytes())
     }

@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use http::Uri;
 use ipnet::{IpNet, Ipv4Net};
 
-use super::raw::{Item, Problem, Section};
+use super::{
+    raw::{Item, Problem, Section},
+    route::host,
+};
 
 /// Where the gateway listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Listen {
     pub trusted_proxies: TrustedProxies,
     /// How clients reach the gateway; none: by the gateway's own address. A scheme and an authority, no path.
     pub public_url: Option<Uri>,
+    /// Further names of the admin port and of the gateway's own pages, in lower case.
+    pub hosts: Vec<String>,
 }
 
 /// Networks of proxies in front of the gateway. Unlike a key's networks, an empty list admits nobody.
@@ -53,6 +58,7 @@ impl Listen {
                 section.list("trusted_proxies", r#"["10.0.0.0/8", "fd00::/8"]"#, network).unwrap_or_default(),
             ),
             public_url: section.read("public_url", r#""https://gate.example.com""#, public_url),
+            hosts: section.list("hosts", r#"["gate.internal"]"#, host).unwrap_or_default(),
         };
         if listen.trusted_proxies.0.iter().any(|network| network.prefix_len() == 0) {
             section.warn(

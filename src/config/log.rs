@@ -1,8 +1,13 @@
 //! `[log]`: what the program says on standard output.
 
+use std::{num::NonZeroU32, time::Duration};
+
 use tracing::Level;
 
-use super::raw::{Item, Problem, Section};
+use super::{
+    quantity::timeout,
+    raw::{Item, Problem, Section},
+};
 
 /// Settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +18,10 @@ pub struct Log {
     pub level: Level,
     /// Whether each request has its line.
     pub access: bool,
+    /// How many requests of each organization are kept for its people to look at; none: no request is kept.
+    pub requests: Option<NonZeroU32>,
+    /// For how long they are.
+    pub requests_age: Duration,
 }
 
 /// The form of a log line.
@@ -30,6 +39,10 @@ impl Log {
             format: section.read("format", r#""json""#, format).unwrap_or(LogFormat::Json),
             level: section.read("level", r#""info""#, level).unwrap_or(Level::INFO),
             access: section.read("access", "true", Item::boolean).unwrap_or(true),
+            requests: section
+                .read("requests", "10000", |item| item.number(0..=1_000_000))
+                .map_or(Some(REQUESTS), NonZeroU32::new),
+            requests_age: section.read("requests_age", r#""7d""#, timeout).unwrap_or(REQUESTS_AGE),
         }
     }
 }
@@ -52,3 +65,7 @@ fn level(item: &Item) -> Result<Level, Problem> {
         other => Err(format!("{other:?} is not error, warn, info, debug or trace")),
     }
 }
+
+/// Enough to see what a pipeline did yesterday, a few megabytes at most.
+const REQUESTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+const REQUESTS_AGE: Duration = Duration::from_secs(7 * 24 * 3600);

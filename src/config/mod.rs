@@ -4,9 +4,11 @@
 //! A configuration with a fault gives no `Config` at all but every fault it has, each with its file, dotted key
 //! and a valid example. What a version does not do yet is not accepted either: an ignored key would be a promise.
 
+mod audit;
 mod auth;
 mod environment;
 mod error;
+mod hosts;
 mod identity;
 mod keys;
 mod limits;
@@ -19,6 +21,7 @@ mod rate_limit;
 mod raw;
 mod require;
 mod route;
+mod sessions;
 mod store;
 mod suggest;
 #[cfg(test)]
@@ -39,9 +42,11 @@ use raw::{Findings, Section};
 
 use crate::domain::profile::Profile;
 
+pub use audit::{AlertAddress, Audit, KeyUseEvents};
 pub use auth::{Auth, FailureBudget};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, Warning};
+pub use hosts::Hosts;
 pub use identity::{Identity, fold};
 pub use keys::Keys;
 pub use limits::Limits;
@@ -51,7 +56,8 @@ pub use path::{PathTemplate, Segment};
 pub use quantity::{ByteSize, Humane};
 pub use rate_limit::{Backend, RateLimit};
 pub use require::{Needed, Require};
-pub use route::{Credentials, Route};
+pub use route::{Credentials, Destination, Route};
+pub use sessions::Sessions;
 pub use store::{Store, StoreUrl};
 pub use upstream::{Balance, Target, TargetHost, Timeouts, Upstream};
 
@@ -70,6 +76,8 @@ pub struct Config {
     pub keys: Keys,
     /// Authentication.
     pub auth: Auth,
+    /// How long people stay signed in.
+    pub sessions: Sessions,
     /// Bounds of the gateway port.
     pub limits: Limits,
     /// Per-key rates.
@@ -80,6 +88,10 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the order of the file, no two for the same requests.
     pub routes: Vec<Route>,
+    /// Events beside changes, and alerts.
+    pub audit: Audit,
+    /// What the gateway itself may be called.
+    pub hosts: Hosts,
     /// Logging.
     pub log: Log,
 }
@@ -122,6 +134,7 @@ impl Config {
         let store = whole.section("store", Store::read);
         let keys = whole.section("keys", |section| Keys::read(section, profile.as_mut()));
         let auth = whole.section("auth", Auth::read);
+        let sessions = whole.section("sessions", Sessions::read);
         let limits = whole.section("limits", Limits::read);
         let rate_limit = whole.section("rate_limit", RateLimit::read);
         let identity = whole.section("identity", Identity::read);
@@ -129,10 +142,12 @@ impl Config {
         let vocabulary = Vocabulary::of(profile.as_ref());
         let around = route::Surroundings { upstreams: &upstreams, vocabulary };
         let routes = route::read_all(whole, &around);
+        let audit = whole.section("audit", Audit::read);
         let log = whole.section("log", Log::read);
         if routes.is_empty() {
             whole.warn("route", "there is none: every request is answered with 404");
         }
+        let hosts = Hosts::of(&listen, &routes);
         Some(Self {
             origin: origin.to_owned(),
             profile: Arc::new(profile?),
@@ -140,11 +155,14 @@ impl Config {
             store,
             keys,
             auth,
+            sessions,
             limits,
             rate_limit,
             identity,
             upstreams: upstreams.usable,
             routes,
+            audit,
+            hosts,
             log,
         })
     }
@@ -164,6 +182,8 @@ impl Config {
             ("log.access", self.log.access != new.log.access),
             ("log.format", self.log.format != new.log.format),
             ("log.level", self.log.level != new.log.level),
+            ("log.requests", self.log.requests != new.log.requests),
+            ("log.requests_age", self.log.requests_age != new.log.requests_age),
         ];
         differences.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }

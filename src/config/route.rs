@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    path::PathTemplate,
+    path::{PathTemplate, Segment},
     profile::Vocabulary,
     raw::{Item, Problem, Section},
     require::{self, Require},
@@ -21,7 +21,7 @@ pub struct Route {
     /// The paths it is for.
     pub path: PathTemplate,
     /// Where its requests go.
-    pub upstream: Arc<Upstream>,
+    pub destination: Destination,
     /// Who may ask at all.
     pub credentials: Credentials,
     /// What each method needs.
@@ -32,6 +32,25 @@ pub struct Route {
     pub project: Option<String>,
     /// Whether CORS preflights pass without a credential.
     pub cors_preflight: bool,
+}
+
+/// What answers the requests of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A backend.
+    Upstream(Arc<Upstream>),
+    /// The admin API, which judges its requests itself.
+    Control,
+}
+
+impl Destination {
+    /// As it stands in the file.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Upstream(upstream) => &upstream.name,
+            Self::Control => CONTROL,
+        }
+    }
 }
 
 /// Who may ask.
@@ -46,6 +65,18 @@ pub enum Credentials {
         /// A session of a person.
         session: bool,
     },
+}
+
+impl Credentials {
+    /// Whether an API key will do.
+    pub const fn accept_keys(self) -> bool {
+        matches!(self, Self::OneOf { api_key: true, .. })
+    }
+
+    /// Whether a person's session will do.
+    pub const fn accept_sessions(self) -> bool {
+        matches!(self, Self::OneOf { session: true, .. })
+    }
 }
 
 /// What routes are checked against.
@@ -95,7 +126,11 @@ fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, 
     let name = section.need("name", r#""scans""#, name);
     let host = section.read("host", r#""api.example.com""#, host);
     let path = section.need("path", r#""/v1/scans/{*rest}""#, |item| PathTemplate::parse(item.text()?));
-    let upstream = section.need("upstream", r#""scanner""#, |item| upstream(item, around.upstreams));
+    let destination = section.need("upstream", r#""scanner""#, |item| destination(item, around.upstreams));
+    if matches!(destination, Some(Some(Destination::Control))) {
+        refuse_conditions(section);
+        warn_of_nothing(section, path.as_ref());
+    }
     let credentials = credentials(section);
     let require = require::read(section, around.vocabulary);
     let mut parameter = |key, example| section.read(key, example, |item| path_parameter(item, path.as_ref()));
@@ -105,11 +140,11 @@ fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, 
     refuse_contradictions(section, credentials, &require, team.as_deref(), project.as_deref());
 
     let identity = Identity { name: name.clone(), host: host.clone(), path: path.clone() };
-    let route = name.zip(path).zip(upstream.flatten()).map(|((name, path), upstream)| Route {
+    let route = name.zip(path).zip(destination.flatten()).map(|((name, path), destination)| Route {
         name,
         host,
         path,
-        upstream,
+        destination,
         credentials,
         require,
         team,
@@ -117,6 +152,29 @@ fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, 
         cors_preflight,
     });
     (identity, route)
+}
+
+/// The admin API knows itself what each of its operations needs: a second list here could only contradict it.
+fn refuse_conditions(section: &mut Section<'_>) {
+    for key in ["credentials", "require", "team", "project", "cors_preflight"] {
+        if section.has(key) {
+            let problem = "does not go with upstream = \"@control\": the admin API judges each request itself; \
+                           leave the key out";
+            section.refuse(key, problem, "");
+        }
+    }
+}
+
+/// Paths are passed on whole: what the admin API has, it has under these.
+fn warn_of_nothing(section: &Section<'_>, path: Option<&PathTemplate>) {
+    let first = path.and_then(|path| path.segments().first());
+    let reaches = first.is_none_or(|first| match first {
+        Segment::Literal(literal) => matches!(literal.as_str(), "v1" | "public_api"),
+        Segment::Parameter(_) | Segment::Rest(_) => true,
+    });
+    if !reaches {
+        section.warn("path", "the admin API answers below /v1/ and /public_api/ alone: nothing is here");
+    }
 }
 
 /// A public route checks nobody: whatever it seems to demand would be a false comfort.
@@ -140,9 +198,6 @@ fn refuse_contradictions(
     }
     if team.is_some() && team == project {
         section.refuse("project", "names the same path parameter as team", r#""{project_id}""#);
-    }
-    if credentials == (Credentials::OneOf { api_key: false, session: true }) {
-        section.warn("credentials", "sessions do not exist in this version: nobody can use this route");
     }
 }
 
@@ -189,12 +244,15 @@ fn credential(item: &Item) -> Result<&'static str, Problem> {
     Err(format!("{text:?} is not a kind of credential{hint}"))
 }
 
-fn upstream(item: &Item, upstreams: &Upstreams) -> Result<Option<Arc<Upstream>>, Problem> {
+fn destination(item: &Item, upstreams: &Upstreams) -> Result<Option<Destination>, Problem> {
     let text = item.text()?;
-    if text.starts_with('@') {
-        return Err(format!("{text:?} is not supported in this version"));
+    if text == CONTROL {
+        return Ok(Some(Destination::Control));
     }
-    upstreams.find(text)
+    if text.starts_with('@') {
+        return Err(format!("{text:?} is nothing of the gateway's; {CONTROL:?} is the admin API"));
+    }
+    Ok(upstreams.find(text)?.map(Destination::Upstream))
 }
 
 /// The name inside `{name}`, when the path has such a parameter (or could not be read itself).
@@ -205,10 +263,8 @@ fn path_parameter(item: &Item, path: Option<&PathTemplate>) -> Result<String, Pr
     };
     if let Some(path) = path {
         // The remainder holds slashes: it cannot be a name.
-        let single = path
-            .segments()
-            .iter()
-            .any(|segment| matches!(segment, super::path::Segment::Parameter(one) if one == name));
+        let single =
+            path.segments().iter().any(|segment| matches!(segment, Segment::Parameter(one) if one == name));
         if !single {
             let hint = suggest::did_you_mean(name, path.parameters());
             return Err(format!("{:?} has no parameter {{{name}}}{hint}", path.as_str()));
@@ -218,7 +274,7 @@ fn path_parameter(item: &Item, path: Option<&PathTemplate>) -> Result<String, Pr
 }
 
 /// A name or an address, without a port.
-fn host(item: &Item) -> Result<String, Problem> {
+pub(super) fn host(item: &Item) -> Result<String, Problem> {
     let text = item.text()?;
     let v6 = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
     if let Some(ip) = v6 {
@@ -236,5 +292,8 @@ fn host(item: &Item) -> Result<String, Problem> {
     };
     host_name(text).ok_or_else(|| format!("{text:?}: {why}"))
 }
+
+/// The control plane, where an upstream could be named.
+const CONTROL: &str = "@control";
 
 const CREDENTIALS: [&str; 3] = ["api_key", "session", "none"];

@@ -76,6 +76,8 @@ ids! {
     UserId;
     /// An API key.
     KeyId;
+    /// A person's session.
+    SessionId;
     /// A custom role.
     RoleId;
     /// A group of people.

@@ -82,9 +82,36 @@ impl FromStr for Timestamp {
     type Err = NotATime;
 
     fn from_str(text: &str) -> Result<Self, NotATime> {
+        // The library reads more than this one form, and offsets that no place has.
+        if !is_rfc3339(text.as_bytes()) {
+            return Err(NotATime);
+        }
         let time: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
         Ok(Self(time.as_microsecond()))
     }
+}
+
+/// The form of RFC 3339 section 5.6, whose `T` and `Z` have no case. Whether there is such a day the library knows.
+fn is_rfc3339(text: &[u8]) -> bool {
+    let Some((fixed, rest)) = text.split_at_checked(19) else { return false };
+    let form = fixed.iter().zip(b"0000-00-00T00:00:00").all(|(byte, form)| match form {
+        b'0' => byte.is_ascii_digit(),
+        form => byte.eq_ignore_ascii_case(form),
+    });
+    let fraction = match rest.split_first() {
+        Some((b'.', digits)) => digits.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+        _ => 0,
+    };
+    let zone = &rest[if fraction > 0 { fraction + 1 } else { 0 }..];
+    let below = |tens: &u8, ones: &u8, end: u8| {
+        tens.is_ascii_digit() && ones.is_ascii_digit() && (tens - b'0') * 10 + (ones - b'0') < end
+    };
+    let zone = match zone {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', h, hours, b':', m, minutes] => below(h, hours, 24) && below(m, minutes, 60),
+        _ => false,
+    };
+    form && zone
 }
 
 impl serde::Serialize for Timestamp {
@@ -171,7 +198,41 @@ mod tests {
         let time: Timestamp = "2027-01-31T09:30:00.25Z".parse().unwrap_or_default();
         assert_eq!(time.micros() % 1_000_000, 250_000);
         assert_eq!(time.to_string(), "2027-01-31T09:30:00.25Z");
-        assert_eq!("yesterday".parse::<Timestamp>(), Err(NotATime));
+        for (text, same) in [
+            ("2027-01-31T09:30:00+05:30", "2027-01-31T04:00:00Z"),
+            ("2027-01-31t09:30:00.5z", "2027-01-31T09:30:00.5Z"),
+            ("2027-01-31T09:30:00-23:59", "2027-02-01T09:29:00Z"),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().map(|time| time.to_string()), Ok(same.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_one_form() {
+        for wrong in [
+            "",
+            "yesterday",
+            "2027-01-31",
+            "2027-01-31T09:30:00",
+            "2027-01-31T09:30Z",
+            "2027-01-31 09:30:00Z",
+            "20270131T093000Z",
+            "2027-02-30T09:30:00Z",
+            "2027-01-31T24:30:00Z",
+            "2027-01-31T09:30:00.Z",
+            "2027-01-31T09:30:00,5Z",
+            "2027-01-31T09:30:00+25:00",
+            "2027-01-31T09:30:00+24:00",
+            "2027-01-31T09:30:00+05:60",
+            "2027-01-31T09:30:00+0530",
+            "2027-01-31T09:30:00+05",
+            "2027-01-31T09:30:00Z[Europe/Berlin]",
+            "+002027-01-31T09:30:00Z",
+            "\u{ff12}027-01-31T09:30:00Z",
+            " 2027-01-31T09:30:00Z",
+        ] {
+            assert_eq!(wrong.parse::<Timestamp>(), Err(NotATime), "{wrong}");
+        }
     }
 
     #[test]

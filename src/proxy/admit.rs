@@ -6,12 +6,13 @@ use http::HeaderMap;
 
 use super::{
     authenticate::key::Failure,
-    credential::{self, Credential},
+    credential::{self, Credential, Kind},
     directory::Record,
     record::Exchange,
     reject::Refusal,
 };
 use crate::{
+    config::Credentials,
     domain::{
         access::{self, Action, Denied, Method, Permit},
         key::token::Digest,
@@ -23,7 +24,7 @@ use crate::{
 pub struct Admitted {
     /// Opens the way to the upstream.
     pub permit: Permit,
-    /// The key that asks.
+    /// The key or the session that asks.
     pub caller: Option<Arc<Record>>,
 }
 
@@ -31,9 +32,10 @@ pub struct Admitted {
 pub async fn admit(
     exchange: &mut Exchange,
     action: &Action<'_>,
+    accepted: Credentials,
     headers: &mut HeaderMap,
 ) -> Result<Admitted, Refusal> {
-    let mut decision = decide(exchange, action, headers).await;
+    let mut decision = decide(exchange, action, accepted, headers).await;
     if let Ok(Admitted { caller: Some(caller), .. }) = &decision {
         match exchange.standing.enter(caller) {
             Ok(()) => exchange.used(caller),
@@ -48,6 +50,7 @@ pub async fn admit(
 async fn decide(
     exchange: &mut Exchange,
     action: &Action<'_>,
+    accepted: Credentials,
     headers: &mut HeaderMap,
 ) -> Result<Admitted, Refusal> {
     let serving = Rc::clone(&exchange.serving);
@@ -56,20 +59,27 @@ async fn decide(
     let (client, now) = (exchange.client.address, exchange.began.wall);
     if action.public {
         if !keep {
-            credential::discard(headers, &rules.profile.keys);
+            credential::discard(headers, rules);
         }
         let permit = access::decide(None, action, client, now).map_err(Refusal::Denied)?;
         return Ok(Admitted { permit, caller: None });
     }
-    let credential =
-        credential::take(headers, &rules.profile.keys, keep).map_err(|_| Refusal::CredentialConflict)?;
-    let Some(credential) = credential else { return Err(Refusal::Denied(Denied::Missing)) };
-    exchange.presented(Method::ApiKey);
+    let credential = credential::take(headers, rules, keep).map_err(|_| Refusal::CredentialConflict)?;
+    let (method, accepted) = match credential.as_ref().map(|credential| credential.kind) {
+        Some(Kind::Key) => (Method::ApiKey, accepted.accept_keys()),
+        Some(Kind::Session) => (Method::Session, accepted.accept_sessions()),
+        None => return Err(Refusal::Denied(Denied::Missing)),
+    };
+    // What the route does not take is as good as nothing, and is not even looked at.
+    let Some(credential) = credential.filter(|_| accepted) else {
+        return Err(Refusal::Denied(Denied::Missing));
+    };
+    exchange.presented(method);
     let caller = authenticate(exchange, &credential).await?;
     exchange.proved(&caller);
     let permit = access::decide(Some(&caller.principal), action, client, now).map_err(|denied| {
         let refusal = Refusal::Denied(denied);
-        if matches!(denied, Denied::Revoked | Denied::Expired) {
+        if matches!(denied, Denied::Revoked | Denied::Expired | Denied::SessionEnded) {
             exchange.failed(&caller.principal.credential, &refusal);
         }
         refusal
@@ -85,12 +95,17 @@ async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Resul
     let (worker, gateway) = (&exchange.worker, &exchange.worker.gateway);
     if gateway.cache.is_fresh(exchange.began.uptime)
         && let Some(record) = worker.known.find(&digest, rules.generation)
+        && !record.principal.is_idle(exchange.began.wall)
     {
-        gateway.cache.count_hit();
+        gateway.cache.count_hit(&record);
         return Ok(record);
     }
     let address = exchange.client.address.unwrap_or(exchange.peer.ip);
-    match gateway.keys.prove(text, digest, rules, address).await {
+    let proved = match credential.kind {
+        Kind::Key => gateway.keys.prove(text, digest, rules, address).await,
+        Kind::Session => gateway.sessions.prove(text, rules, address, exchange.began.wall).await,
+    };
+    match proved {
         Ok(record) => {
             worker.known.remember(digest, &record);
             Ok(record)
@@ -106,7 +121,7 @@ fn refuse(failure: Failure, exchange: &mut Exchange) -> Refusal {
         Failure::TooMany { prefix } => (Refusal::TooManyFailures, prefix),
         Failure::Overloaded => return Refusal::Overloaded,
         Failure::Store(error) => {
-            tracing::debug!(%error, "a key could not be looked up");
+            tracing::debug!(%error, "a credential could not be looked up");
             return Refusal::StoreUnavailable;
         }
     };

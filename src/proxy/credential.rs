@@ -1,24 +1,41 @@
-//! Takes the credential out of a request (R000_15, R002_08, R001_11).
+//! Takes the credential out of a request (R000_15, R000_16, R002_08, R001_11).
 //!
 //! `X-API-Key` comes first, then `Authorization: Bearer`, then, where the profile says so, a bare `Authorization`
-//! beside the key's id. The query string is never looked at. What is not ours - Basic, a foreign token beside
-//! `X-API-Key` - stays for the upstream.
+//! beside the key's id; the session cookie counts only where none of them is there. The query string is never looked
+//! at. What is not ours - Basic, a foreign token beside `X-API-Key`, other cookies - stays for the upstream.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, Entry},
 };
 
-use crate::domain::profile::{Carrier, KeyRules};
+use super::{cookie, directory::Rules};
+use crate::domain::{
+    profile::{Carrier, KeyRules},
+    session::SessionToken,
+};
 
 /// The header that carries a key and nothing else.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The header that names the key beside a bare `Authorization` (R001_11).
 pub const X_XDR_AUTH_ID: HeaderName = HeaderName::from_static("x-xdr-auth-id");
 
+/// What a credential claims to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An API key.
+    Key,
+    /// A session of a person.
+    Session,
+}
+
 /// A credential as it was sent. Never prints.
 #[derive(Clone)]
 pub struct Credential {
+    /// What it claims to be.
+    pub kind: Kind,
+    /// Whether it came in the cookie, which browsers send without being asked.
+    pub by_cookie: bool,
     value: HeaderValue,
     start: usize,
     end: usize,
@@ -40,13 +57,30 @@ impl Credential {
         Self::from(value, 0)
     }
 
+    /// Only what is explicitly a bearer's can be a session's: `X-API-Key` carries keys.
+    fn of_bearer(value: &HeaderValue, start: usize) -> Self {
+        let token = Self::from(value, start);
+        let sent = token.value.as_bytes().get(token.start..token.end);
+        let kind = if sent.is_some_and(SessionToken::claims) { Kind::Session } else { Kind::Key };
+        Self { kind, ..token }
+    }
+
+    /// The token in the session cookie; none can be meant, and so none is there, where it came with several values.
+    fn of_cookie(found: cookie::Found) -> Self {
+        let (value, start, end) = match found {
+            cookie::Found::One { value, start, end } => (value, start, end),
+            cookie::Found::Several => (HeaderValue::from_static(""), 0, 0),
+        };
+        Self { kind: Kind::Session, by_cookie: true, value, start, end }
+    }
+
     /// White space around it is tolerated (R002_08), inside it is not: the shape will refuse it.
     fn from(value: &HeaderValue, start: usize) -> Self {
         let bytes = value.as_bytes();
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = start + bytes[start..].iter().take_while(|byte| blank(byte)).count();
         let end = bytes.len() - bytes[start..].iter().rev().take_while(|byte| blank(byte)).count();
-        Self { value: value.clone(), start, end }
+        Self { kind: Kind::Key, by_cookie: false, value: value.clone(), start, end }
     }
 }
 
@@ -61,7 +95,21 @@ impl std::fmt::Debug for Credential {
 pub struct Conflict;
 
 /// Finds the credential and, unless `keep`, removes it.
-pub fn take(headers: &mut HeaderMap, rules: &KeyRules, keep: bool) -> Result<Option<Credential>, Conflict> {
+pub fn take(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
+    let explicit = take_explicit(headers, &rules.profile.keys, keep)?;
+    let name = rules.sessions.cookie();
+    let Some(found) = cookie::find(headers, name) else { return Ok(explicit) };
+    if !keep {
+        cookie::remove(headers, name);
+    }
+    Ok(explicit.or_else(|| Some(Credential::of_cookie(found))))
+}
+
+fn take_explicit(
+    headers: &mut HeaderMap,
+    rules: &KeyRules,
+    keep: bool,
+) -> Result<Option<Credential>, Conflict> {
     let key = if rules.carried_by(Carrier::ApiKeyHeader) { only(headers, &X_API_KEY)? } else { None };
     let key = key.map(Credential::whole);
     let authorization = authorization(headers, rules, key.is_some())?;
@@ -87,21 +135,23 @@ pub fn take(headers: &mut HeaderMap, rules: &KeyRules, keep: bool) -> Result<Opt
 }
 
 /// On a route that asks for no credential, one of ours is removed all the same: the upstream has no use for it.
-pub fn discard(headers: &mut HeaderMap, rules: &KeyRules) {
+pub fn discard(headers: &mut HeaderMap, rules: &Rules) {
+    cookie::remove(headers, rules.sessions.cookie());
+    let rules = &rules.profile.keys;
     if let Entry::Occupied(keys) = headers.entry(X_API_KEY)
         && keys.iter().map(Credential::whole).any(|key| key.claims(rules))
     {
         keys.remove();
     }
     if let Entry::Occupied(values) = headers.entry(AUTHORIZATION)
-        && values.iter().filter_map(bearer).any(|token| token.claims(rules))
+        && values.iter().filter_map(bearer).any(|token| token.kind == Kind::Session || token.claims(rules))
     {
         values.remove();
     }
 }
 
 /// What in `Authorization` is ours. Beside an `X-API-Key`, a bearer token is ours only if it looks like one of
-/// our keys.
+/// our keys or sessions.
 fn authorization(
     headers: &HeaderMap,
     rules: &KeyRules,
@@ -110,6 +160,7 @@ fn authorization(
     let mut found: Option<(Credential, Carrier)> = None;
     for value in headers.get_all(AUTHORIZATION) {
         let ours = match bearer(value) {
+            Some(token) if token.kind == Kind::Session => Some((token, Carrier::Bearer)),
             Some(token) if rules.carried_by(Carrier::Bearer) && (!beside_key || token.claims(rules)) => {
                 Some((token, Carrier::Bearer))
             }
@@ -140,7 +191,7 @@ fn bearer(value: &HeaderValue) -> Option<Credential> {
     const SCHEME: &[u8] = b"bearer";
     let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME.len())?;
     let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-    (scheme.eq_ignore_ascii_case(SCHEME) && separated).then(|| Credential::from(value, SCHEME.len()))
+    (scheme.eq_ignore_ascii_case(SCHEME) && separated).then(|| Credential::of_bearer(value, SCHEME.len()))
 }
 
 /// The one value of a header; the same value twice is one, two values are a conflict.

@@ -7,7 +7,11 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 
-use super::{authenticate::key::Keys, directory::Cache, snapshot::Snapshot};
+use super::{
+    authenticate::{key::Keys, session::Sessions},
+    directory::Cache,
+    snapshot::Snapshot,
+};
 use crate::{
     domain::time::Clock,
     telemetry::{access_log::AccessLog, metrics::Metrics},
@@ -17,7 +21,9 @@ use crate::{
 pub struct Gateway {
     /// Proves keys.
     pub keys: Keys,
-    /// Remembers them.
+    /// Proves sessions.
+    pub sessions: Sessions,
+    /// Remembers both.
     pub cache: Cache,
     /// What time it is.
     pub clock: Clock,
@@ -40,8 +46,18 @@ impl Gateway {
         metrics: Arc<Metrics>,
         log: AccessLog,
     ) -> Self {
+        let sessions = Sessions::new(cache.clone(), keys.failures());
         let generation = AtomicU64::new(snapshot.rules.generation);
-        Self { keys, cache, clock, metrics, log, snapshot: ArcSwap::from_pointee(snapshot), generation }
+        Self {
+            keys,
+            sessions,
+            cache,
+            clock,
+            metrics,
+            log,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            generation,
+        }
     }
 
     /// The configuration in force.

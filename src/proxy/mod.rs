@@ -6,10 +6,12 @@
 pub mod admit;
 pub mod authenticate;
 pub mod body;
+mod cookie;
 pub mod credential;
 pub mod directory;
 pub mod forward;
 pub mod gateway;
+pub mod handover;
 pub mod headers;
 pub mod identity;
 pub mod known;

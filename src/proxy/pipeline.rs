@@ -16,11 +16,12 @@ use super::{
     admit::{Admitted, admit},
     body::{Body, Inbound},
     forward::{self, BodyLimits},
+    handover::{Asked, hand_over},
     headers::{self, Hop},
     path,
     record::{Exchange, Recorded, Turn},
     reject::Refusal,
-    reserved::Reserved,
+    reserved::{self, Reserved},
     server::Peer,
     worker::Worker,
 };
@@ -47,27 +48,45 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         return Ok(capabilities());
     }
     let path = path::normal_form(target.path()).map_err(|_| Refusal::PathAmbiguous)?;
-    if let Some(reserved) = Reserved::find(&path, request.method())? {
-        let admitted = admit(exchange, &reserved.action(), request.headers_mut()).await?;
-        let caller = admitted.caller.ok_or(Refusal::NotFound)?;
-        return Ok(reserved.answer(&caller, &snapshot.rules.profile));
-    }
+    let rewritten = matches!(path, Cow::Owned(_)).then_some(&*path);
     let host = authority.as_ref().map(|authority| &*authority.host);
+    match Reserved::find(&path, request.method())? {
+        Some(Reserved::WhoAmI) => {
+            let admitted =
+                admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, request.headers_mut()).await?;
+            let caller = admitted.caller.ok_or(Refusal::NotFound)?;
+            return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
+        }
+        Some(Reserved::Page) => {
+            snapshot.is_asked_for(host)?;
+            let asked = Asked { target: &target, rewritten };
+            return Box::pin(hand_over(exchange, request, asked, None)).await;
+        }
+        None => {}
+    }
     let matched = snapshot.routes.find(host, request.method(), &path, request.headers())?;
     let label = &snapshot.labels[matched.index];
     exchange.routed(label);
+    let Some(upstream) = serving.upstreams.of(matched.index) else {
+        // The route is the admin API's. A host that the configuration gives to the route needs no other leave.
+        if matched.route.host.is_none() {
+            snapshot.is_asked_for(host)?;
+        }
+        let asked = Asked { target: &target, rewritten };
+        return Box::pin(hand_over(exchange, request, asked, Some(label))).await;
+    };
 
-    let Admitted { permit, caller } = admit(exchange, &matched.action, request.headers_mut()).await?;
+    let accepted = matched.route.credentials;
+    let Admitted { permit, caller } =
+        admit(exchange, &matched.action, accepted, request.headers_mut()).await?;
 
     let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
     let hop = Hop { peer: &exchange.peer.text, peer_trusted, tls: false, request_id: &request_id, identity };
     serving.headers.prepare(&mut request, &hop)?;
-    let rewritten = matches!(path, Cow::Owned(_)).then_some(&*path);
     *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 
     let limits = BodyLimits { most: snapshot.limits.body_bytes, silence: snapshot.limits.request_timeout };
-    let upstream = serving.upstreams.of(matched.index).ok_or(Refusal::NotFound)?;
     let (on_end, sent) = exchange.forwarded(label);
     let response = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;
     exchange.answered_by(label, sent);

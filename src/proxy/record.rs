@@ -26,7 +26,10 @@ use super::{
     worker::{Serving, Worker},
 };
 use crate::{
-    domain::{access::Method, time::Moment},
+    domain::{
+        access::{CredentialId, Method},
+        time::Moment,
+    },
     runtime::client_ip::{self, Client},
     telemetry::{
         access_log::{AccessRecord, AuthFailure},
@@ -166,9 +169,14 @@ impl Exchange {
         self.worker.gateway.metrics.auth.decided(self.line.auth_method, outcome, took);
     }
 
-    /// It was let through and counts as a use of the key.
+    /// It was let through and counts as a use of the key, or keeps the session awake.
     pub fn used(&self, record: &Record) {
-        self.worker.usage.count(record.id, self.line.client_ip, self.began.wall);
+        if let CredentialId::Key(key) = record.id {
+            self.worker.usage.count(key, self.line.client_ip, self.began.wall);
+        }
+        if let Some(activity) = &record.principal.activity {
+            activity.last.raise(self.began.wall);
+        }
     }
 
     /// It goes to this route's upstream, at this uptime. The first is to be told when the answer has ended.
@@ -183,6 +191,17 @@ impl Exchange {
     pub fn answered_by(&self, label: &Label, sent: Duration) {
         let took = self.worker.gateway.clock.uptime().saturating_sub(sent);
         label.upstream_metrics.duration.observe(took);
+    }
+
+    /// The control plane answered it, and this is what it found out about the caller.
+    pub fn told(&mut self, found: AccessRecord) {
+        if found.outcome == "rate_limited" {
+            self.route.limited();
+        }
+        let line = &mut self.line;
+        (line.auth_method, line.auth_failure) = (found.auth_method, found.auth_failure);
+        (line.credential, line.tenant, line.team) = (found.credential, found.tenant, found.team);
+        (line.outcome, line.bytes_in) = (found.outcome, found.bytes_in);
     }
 
     /// It is not answered by an upstream.

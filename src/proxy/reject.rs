@@ -6,7 +6,10 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+        WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use serde::Serialize;
 
@@ -18,6 +21,9 @@ use super::{
     wire::Flaw,
 };
 use crate::domain::{access::Denied, profile::Profile};
+
+/// A refusal that a browser shows runs nothing, loads nothing and stands in no frame.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Why a request was not forwarded, or not answered by its upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub enum Refusal {
         /// The methods it is for.
         allow: HeaderValue,
     },
+    /// It asks for the gateway itself by a name that is not the gateway's.
+    Misdirected,
     /// The key has called too often.
     RateLimited,
     /// This address or prefix was wrong too often.
@@ -90,6 +98,7 @@ impl Refusal {
             Self::Denied(denied) => denied.code(),
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Misdirected => "misdirected_request",
             Self::RateLimited => "rate_limited",
             Self::TooManyFailures => "too_many_failures",
             Self::LoopDetected => "loop_detected",
@@ -117,10 +126,13 @@ impl Refusal {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::CredentialMalformed
             | Self::CredentialInvalid
-            | Self::Denied(Denied::Missing | Denied::Revoked | Denied::Expired) => StatusCode::UNAUTHORIZED,
+            | Self::Denied(Denied::Missing | Denied::Revoked | Denied::Expired | Denied::SessionEnded) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_)) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimited | Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -162,6 +174,7 @@ impl Refusal {
             }
             Self::Denied(Denied::Revoked) => "The key was revoked. Create a new one.".into(),
             Self::Denied(Denied::Expired) => "The key has expired. Create a new one.".into(),
+            Self::Denied(Denied::SessionEnded) => "The session has ended. Sign in again.".into(),
             Self::Denied(Denied::Address) => {
                 "The key may not be used from this address. Add the address to the key's allowed networks.".into()
             }
@@ -173,6 +186,10 @@ impl Refusal {
             }
             Self::NotFound => "There is nothing at this path.".into(),
             Self::MethodNotAllowed { .. } => "This path does not take this method; see Allow.".into(),
+            Self::Misdirected => {
+                "The gateway is not known by this host name. listen.hosts of its configuration names further ones."
+                    .into()
+            }
             Self::RateLimited => "The key's rate limit is reached. Wait as long as Retry-After says.".into(),
             Self::TooManyFailures => {
                 "Too many wrong credentials from here or for this key. Wait a minute; the right key still works."
@@ -231,6 +248,8 @@ impl Refusal {
     fn describe(&self, profile: &Profile, headers: &mut HeaderMap) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(NOTHING));
         if let Some(challenge) = self.challenge(profile) {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }

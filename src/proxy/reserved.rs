@@ -8,9 +8,12 @@ use http::{
 use serde::Serialize;
 
 use super::{body::Body, directory::Record, reject::Refusal};
-use crate::domain::{
-    access::{Action, Target},
-    profile::Profile,
+use crate::{
+    config::Credentials,
+    domain::{
+        access::{Action, Target},
+        profile::Profile,
+    },
 };
 
 /// What every path of ours begins with.
@@ -21,7 +24,16 @@ const PREFIX: &str = "/.latchgate";
 pub enum Reserved {
     /// Who the caller is, as the gateway sees it.
     WhoAmI,
+    /// Whatever else is there: pages, which are the control plane's.
+    Page,
 }
+
+/// What `whoami` is judged by: any valid credential will do.
+pub const ANYBODY: Action<'static> =
+    Action { public: false, permission: None, target: Target { team: None, project: None } };
+
+/// And with which.
+pub const ACCEPTED: Credentials = Credentials::OneOf { api_key: true, session: true };
 
 impl Reserved {
     /// What stands at a path in normal form; `None` where the routes decide.
@@ -30,30 +42,20 @@ impl Reserved {
         match rest {
             "/whoami" if matches!(*method, Method::GET | Method::HEAD) => Ok(Some(Self::WhoAmI)),
             "/whoami" => Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD") }),
-            _ if rest.is_empty() || rest.starts_with('/') => Err(Refusal::NotFound),
+            "" | "/" => Err(Refusal::NotFound),
+            _ if rest.starts_with('/') => Ok(Some(Self::Page)),
             _ => Ok(None),
         }
     }
+}
 
-    /// What it is to be judged by: any valid credential will do.
-    pub const fn action(self) -> Action<'static> {
-        match self {
-            Self::WhoAmI => {
-                Action { public: false, permission: None, target: Target { team: None, project: None } }
-            }
-        }
-    }
-
-    /// The answer to an admitted caller.
-    pub fn answer(self, caller: &Record, profile: &Profile) -> Response<Body> {
-        let text = match self {
-            Self::WhoAmI => serde_json::to_vec(&WhoAmI::of(caller, profile)).unwrap_or_default(),
-        };
-        let mut response = Response::new(Body::from(Bytes::from(text)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
-    }
+/// Tells an admitted caller who they are.
+pub fn who_am_i(caller: &Record, profile: &Profile) -> Response<Body> {
+    let text = serde_json::to_vec(&WhoAmI::of(caller, profile)).unwrap_or_default();
+    let mut response = Response::new(Body::from(Bytes::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A principal as JSON.
@@ -98,8 +100,11 @@ mod tests {
     fn only_what_is_ours_is_ours() {
         let find = |path| Reserved::find(path, &Method::GET);
         assert_eq!(find("/.latchgate/whoami"), Ok(Some(Reserved::WhoAmI)));
-        for nothing in ["/.latchgate", "/.latchgate/", "/.latchgate/x", "/.latchgate/whoami/"] {
+        for nothing in ["/.latchgate", "/.latchgate/"] {
             assert_eq!(find(nothing), Err(Refusal::NotFound), "{nothing}");
+        }
+        for page in ["/.latchgate/sign-in", "/.latchgate/x", "/.latchgate/whoami/"] {
+            assert_eq!(find(page), Ok(Some(Reserved::Page)), "{page}");
         }
         for routed in ["/", "/x/.latchgate/whoami", "/.latchgatex", "/.Latchgate/whoami"] {
             assert_eq!(find(routed), Ok(None), "{routed}");

@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Balance, PathTemplate, Require, Timeouts, Upstream},
+        config::{Balance, Destination, PathTemplate, Require, Timeouts, Upstream},
         domain::permission::Permission,
     };
 
@@ -244,7 +244,7 @@ mod tests {
             name: path.into(),
             host: host.map(Into::into),
             path: PathTemplate::parse(path).unwrap(),
-            upstream: Arc::new(upstream),
+            destination: Destination::Upstream(Arc::new(upstream)),
             credentials: Credentials::OneOf { api_key: true, session: true },
             require: Require::Credential,
             team: None,

@@ -12,8 +12,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::HeaderValue;
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -24,7 +25,8 @@ use tokio::{
 use super::{
     pipeline,
     record::Turn,
-    wire::{Refusing, Watched},
+    reject::Refusal,
+    wire::{Answers, Refusing, Watched, last_words},
     worker::Worker,
 };
 use crate::{
@@ -191,8 +193,8 @@ async fn connection(
     let peer = Rc::new(Peer::new(address));
     let turn = Rc::new(Turn::default());
     let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
-    let watch = Rc::new(watch);
-    let wire = Refusing::new(wire, Rc::clone(&turn), Rc::clone(&watch), Rc::clone(&worker), Rc::clone(&peer));
+    let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
+    let wire = Refusing::new(wire, unread);
     let its_turn = Rc::clone(&turn);
     let service = service_fn(move |mut request: Request<Incoming>| {
         watch.mark(&mut request);
@@ -219,6 +221,30 @@ async fn connection(
         tracing::debug!(%error, client = %address, "connection ended early");
     }
     drop(held);
+}
+
+/// What a connection says to what hyper could not read.
+struct Unread {
+    turn: Rc<Turn>,
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+}
+
+impl Answers for Unread {
+    fn is_answering(&self) -> bool {
+        self.turn.is_taken()
+    }
+
+    fn flushed(&self) {
+        self.turn.flushed();
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
+        let id = self.worker.refused_unread(&self.peer, refusal);
+        let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
+        last_words(response.headers_mut(), id, self.worker.gateway.clock.now());
+        response
+    }
 }
 
 /// Completes when connections are to finish. What the channel lends is given back here: whoever holds on to it

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{directory::Rules, headers::Pseudonym, route::Routes};
+use super::{directory::Rules, headers::Pseudonym, reject::Refusal, route::Routes};
 use crate::{
-    config::{Config, Limits, TrustedProxies},
+    config::{Config, Hosts, Limits, TrustedProxies},
     telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics},
 };
 
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// What the gateway itself may be called.
+    pub hosts: Hosts,
     /// For requests that no route takes.
     pub nowhere: Arc<RouteMetrics>,
 }
@@ -36,13 +38,20 @@ impl Snapshot {
             labels: config
                 .routes
                 .iter()
-                .map(|route| Label::new(&route.name, &route.upstream.name, metrics))
+                .map(|route| Label::new(&route.name, route.destination.name(), metrics))
                 .collect(),
             pseudonym,
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            hosts: config.hosts.clone(),
             nowhere: metrics.route("none"),
         }
+    }
+
+    /// Refuses a request for the gateway itself under a name that is not the gateway's. Without a name it comes from
+    /// an HTTP/1.0 client, which is no browser.
+    pub fn is_asked_for(&self, host: Option<&str>) -> Result<(), Refusal> {
+        if host.is_none_or(|host| self.hosts.contains(host)) { Ok(()) } else { Err(Refusal::Misdirected) }
     }
 }
 

@@ -24,8 +24,7 @@ use super::{directory::Record, reject::Refusal};
 use crate::{
     config,
     domain::{
-        access::RatePerMinute,
-        id::KeyId,
+        access::{CredentialId, RatePerMinute},
         key::state::Life,
         time::{Clock, Timestamp},
     },
@@ -156,7 +155,7 @@ impl Standing {
 #[derive(Debug)]
 pub struct Limiters {
     clock: Clock,
-    by_family: Mutex<HashMap<KeyId, Kept>>,
+    by_family: Mutex<HashMap<CredentialId, Kept>>,
 }
 
 #[derive(Debug)]
@@ -173,7 +172,7 @@ impl Limiters {
     }
 
     /// The limiter of a chain; a new one when its rate has changed.
-    pub fn of(&self, family: KeyId, rate: RatePerMinute) -> Arc<Limiter> {
+    pub fn of(&self, family: CredentialId, rate: RatePerMinute) -> Arc<Limiter> {
         let fresh = || Kept { limiter: Arc::new(Limiter::new(rate, &self.clock)), idle_since: None };
         let mut kept = self.kept();
         let entry = kept.entry(family).or_insert_with(fresh);
@@ -196,7 +195,7 @@ impl Limiters {
         });
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<KeyId, Kept>> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<CredentialId, Kept>> {
         self.by_family.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -349,7 +348,7 @@ mod tests {
     fn one_bucket_for_a_rotation_chain_until_nobody_needs_it() {
         let clock = clock();
         let limiters = Limiters::new(clock.clone());
-        let family = KeyId::new(clock.now());
+        let family = CredentialId::Key(crate::domain::id::KeyId::new(clock.now()));
         let rate = RatePerMinute::new(1).unwrap();
         assert_eq!(limiters.of(family, rate).take().retry_after, None);
         limiters.tidy();

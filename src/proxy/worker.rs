@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     body::Places,
     gateway::Gateway,
+    handover::Handover,
     headers::{HeaderRules, RequestIds},
     known::Known,
     reject::Refusal,
@@ -26,6 +27,8 @@ pub struct Worker {
     pub known: Known,
     /// Uses of keys that it has counted.
     pub usage: Usage,
+    /// Who answers what no upstream does.
+    pub handover: Arc<dyn Handover>,
     /// Names for requests.
     pub request_ids: RequestIds,
     /// Room for bodies that are read whole.
@@ -50,6 +53,7 @@ impl Worker {
         gateway: Arc<Gateway>,
         place: upstream::Worker,
         usage: mpsc::UnboundedSender<Vec<Use>>,
+        handover: Arc<dyn Handover>,
         seed: u64,
     ) -> Self {
         let serving = Serving::new(gateway.snapshot(), place, None);
@@ -57,6 +61,7 @@ impl Worker {
             gateway,
             known: Known::default(),
             usage: Usage::new(usage),
+            handover,
             request_ids: RequestIds::new(seed),
             places: Places::default(),
             place,

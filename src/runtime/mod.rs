@@ -2,6 +2,7 @@
 
 pub mod client_ip;
 pub mod hashing;
+pub mod jwks;
 pub mod listener;
 pub mod outbound;
 pub mod single_flight;

@@ -6,14 +6,28 @@
 //! this process, and the platform's certificates. Addresses are secrets of their own (an alert receiver's often
 //! is), so no error holds one.
 
-use std::{error::Error, fmt::Write as _, fs, io, path::Path, time::Duration};
+use std::{
+    error::Error,
+    fmt::Write as _,
+    fs, io,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{Certificate, Client, RequestBuilder, Response, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The client. Cheap to clone; clones share their connections.
+/// The client. Cheap to clone; clones share their connections. It is made when it is first used: most gateways
+/// call nobody, and need no certificates for it.
 #[derive(Debug, Clone)]
-pub struct Outbound(Client);
+pub struct Outbound(Arc<Caller>);
+
+#[derive(Debug)]
+struct Caller {
+    further: Vec<Certificate>,
+    client: OnceLock<Client>,
+}
 
 /// A whole answer with a good status, that is 2xx.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,14 +47,17 @@ pub enum OutboundSetup {
     /// It holds none.
     #[error("the file holds no PEM certificate")]
     NoCertificate,
-    /// TLS cannot be used at all, say because this machine has no certificates.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
+    /// What it holds is none.
+    #[error("a certificate cannot be used: {0}")]
+    BadCertificate(String),
 }
 
 /// Why there is no answer to use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundError {
+    /// This machine has no certificates to know other servers by.
+    #[error("TLS cannot be set up: {0}")]
+    NoTls(String),
     /// The address is none.
     #[error("the address cannot be asked")]
     BadAddress,
@@ -69,29 +86,20 @@ pub enum OutboundError {
 impl Outbound {
     /// A client that trusts the platform's certificates and, beside them, those of a PEM file.
     pub fn new(further_certificates: Option<&Path>) -> Result<Self, OutboundSetup> {
-        let mut client = Client::builder()
-            .user_agent("latchgate")
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(TOTAL)
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(IDLE);
+        let mut further = Vec::new();
         if let Some(file) = further_certificates {
-            let certificates = Certificate::from_pem_bundle(&fs::read(file)?);
-            let certificates = certificates.map_err(|error| OutboundSetup::Tls(reason(error)))?;
-            if certificates.is_empty() {
+            let bundle = Certificate::from_pem_bundle(&fs::read(file)?);
+            further = bundle.map_err(|error| OutboundSetup::BadCertificate(reason(error)))?;
+            if further.is_empty() {
                 return Err(OutboundSetup::NoCertificate);
             }
-            client = client.tls_certs_merge(certificates);
         }
-        client.build().map(Self).map_err(|error| OutboundSetup::Tls(reason(error)))
+        Ok(Self(Arc::new(Caller { further, client: OnceLock::new() })))
     }
 
     /// What an address says.
     pub async fn get_json<T: DeserializeOwned>(&self, url: &str) -> Result<T, OutboundError> {
-        let request = self.0.get(url).header(header::ACCEPT, "application/json");
+        let request = self.client()?.get(url).header(header::ACCEPT, "application/json");
         send(request).await?.json()
     }
 
@@ -102,7 +110,7 @@ impl Outbound {
         form: &[(&str, &str)],
         basic: Option<(&str, &str)>,
     ) -> Result<Answer, OutboundError> {
-        let request = self.0.post(url).header(header::ACCEPT, "application/json").form(form);
+        let request = self.client()?.post(url).header(header::ACCEPT, "application/json").form(form);
         let request = match basic {
             Some((name, password)) => request.basic_auth(name, Some(password)),
             None => request,
@@ -112,7 +120,27 @@ impl Outbound {
 
     /// Sends JSON.
     pub async fn post_json(&self, url: &str, body: &impl Serialize) -> Result<Answer, OutboundError> {
-        send(self.0.post(url).json(body)).await
+        send(self.client()?.post(url).json(body)).await
+    }
+
+    fn client(&self) -> Result<&Client, OutboundError> {
+        let Caller { further, client } = &*self.0;
+        if let Some(client) = client.get() {
+            return Ok(client);
+        }
+        let made = Client::builder()
+            .user_agent("latchgate")
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .pool_max_idle_per_host(1)
+            .pool_idle_timeout(IDLE)
+            .tls_certs_merge(further.iter().cloned())
+            .build()
+            .map_err(|error| OutboundError::NoTls(reason(error)))?;
+        Ok(client.get_or_init(|| made))
     }
 }
 

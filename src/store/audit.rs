@@ -4,8 +4,8 @@ use sqlx::Row as _;
 
 use super::{
     Tx,
-    changes::next,
-    db::{Columns, Conn, Db, Row, readable},
+    changes::reserve,
+    db::{Columns, Conn, Db, Row, only, readable},
     error::StoreError,
 };
 use crate::domain::{
@@ -25,36 +25,40 @@ pub struct Entry {
     pub hash: ChainHash,
 }
 
-/// Adds an event to the end of the chain, as part of `tx`.
-pub async fn append(tx: &mut Tx, event: &Event) -> Result<ChainHash, StoreError> {
-    let seq = next(tx, "audit_events").await?;
-    let before = match seq {
-        1 => ChainHash::START,
-        _ => hash_at(tx, seq - 1).await?,
-    };
-    let hash = ChainHash::of(seq, event, before);
-    sqlx::query::<Db>(
-        "INSERT INTO audit_events (seq, id, at, org_id, team_id, target_table, target, action, event, actor,
-             actor_kind, ip, detail, hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-    )
-    .bind(seq)
-    .bind(event.id.to_string())
-    .bind(event.at.micros())
-    .bind(event.org.map(|id| id.to_string()))
-    .bind(event.team.map(|id| id.to_string()))
-    .bind(&event.target_table)
-    .bind(&event.target)
-    .bind(&event.action)
-    .bind(&event.event)
-    .bind(&event.actor.name)
-    .bind(event.actor.kind.as_str())
-    .bind(&event.ip)
-    .bind(&event.detail)
-    .bind(hash.to_string())
-    .execute(&mut **tx)
-    .await?;
-    Ok(hash)
+/// Events in one statement: fourteen values each, and a statement of SQLite takes 32,766.
+const AT_ONCE: usize = 500;
+
+/// Adds events to the end of the chain in this order, as part of `tx`.
+pub async fn append(tx: &mut Tx, events: &[Event]) -> Result<(), StoreError> {
+    let Ok(count @ 1..) = i64::try_from(events.len()) else { return Ok(()) };
+    let mut seq = reserve(tx, "audit_events", count).await? - count;
+    let mut before = if seq == 0 { ChainHash::START } else { hash_at(tx, seq).await? };
+    for some in events.chunks(AT_ONCE) {
+        let mut insert = sqlx::QueryBuilder::<Db>::new(
+            "INSERT INTO audit_events (seq, id, at, org_id, team_id, target_table, target, action, event, actor,
+                 actor_kind, ip, detail, hash) ",
+        );
+        insert.push_values(some, |mut row, event| {
+            seq += 1;
+            before = ChainHash::of(seq, event, before);
+            row.push_bind(seq)
+                .push_bind(event.id.to_string())
+                .push_bind(event.at.micros())
+                .push_bind(event.org.map(|id| id.to_string()))
+                .push_bind(event.team.map(|id| id.to_string()))
+                .push_bind(&event.target_table)
+                .push_bind(&event.target)
+                .push_bind(&event.action)
+                .push_bind(&event.event)
+                .push_bind(&event.actor.name)
+                .push_bind(event.actor.kind.as_str())
+                .push_bind(&event.ip)
+                .push_bind(&event.detail)
+                .push_bind(before.to_string());
+        });
+        insert.build().execute(&mut **tx).await?;
+    }
+    Ok(())
 }
 
 /// A damaged or missing hash does not stop the gateway from being administered: the chain goes on from its start
@@ -108,28 +112,23 @@ pub async fn list(
     before: Option<i64>,
     limit: u32,
 ) -> Result<Page, StoreError> {
-    let rows = sqlx::query::<Db>(
+    let mut select = sqlx::QueryBuilder::<Db>::new(
         "SELECT seq, id, at, org_id, team_id, target_table, target, action, event, actor, actor_kind, ip, detail,
                 hash
-         FROM audit_events
-         WHERE seq < $1 AND ($2 IS NULL OR org_id = $2) AND ($3 IS NULL OR team_id = $3)
-           AND ($4 IS NULL OR target_table = $4) AND ($5 IS NULL OR target = $5)
-           AND ($6 IS NULL OR action = $6) AND ($7 IS NULL OR actor = $7)
-           AND ($8 IS NULL OR at >= $8) AND ($9 IS NULL OR at < $9)
-         ORDER BY seq DESC LIMIT $10",
-    )
-    .bind(before.unwrap_or(i64::MAX))
-    .bind(filter.org.map(|id| id.to_string()))
-    .bind(filter.team.map(|id| id.to_string()))
-    .bind(&filter.target_table)
-    .bind(&filter.target)
-    .bind(&filter.action)
-    .bind(&filter.actor)
-    .bind(filter.since.map(Timestamp::micros))
-    .bind(filter.until.map(Timestamp::micros))
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await?;
+         FROM audit_events WHERE seq < ",
+    );
+    select.push_bind(before.unwrap_or(i64::MAX));
+    // Only what is asked for: a condition that may be none keeps the database from its indexes.
+    only(&mut select, "org_id = ", filter.org.map(|id| id.to_string()));
+    only(&mut select, "team_id = ", filter.team.map(|id| id.to_string()));
+    only(&mut select, "target_table = ", filter.target_table.as_deref());
+    only(&mut select, "target = ", filter.target.as_deref());
+    only(&mut select, "action = ", filter.action.as_deref());
+    only(&mut select, "actor = ", filter.actor.as_deref());
+    only(&mut select, "at >= ", filter.since.map(Timestamp::micros));
+    only(&mut select, "at < ", filter.until.map(Timestamp::micros));
+    select.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
+    let rows = select.build().fetch_all(conn).await?;
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| full).and_then(|row| row.try_get("seq").ok());
     Ok(Page { items: readable(&rows, parse), next })

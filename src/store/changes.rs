@@ -15,7 +15,7 @@ use super::{
     error::StoreError,
 };
 use crate::domain::{
-    id::{ChangeId, KeyId, OrgId},
+    id::{ChangeId, KeyId, OrgId, SessionId},
     time::Timestamp,
 };
 
@@ -35,6 +35,13 @@ pub enum Subject {
         id: KeyId,
         /// How the key is looked up: its public characters, `sha256:<hex>`, or a foreign key's beginning.
         lookup: String,
+    },
+    /// One session: its end, or where it acts.
+    Session {
+        /// The tenant.
+        org: OrgId,
+        /// The session.
+        id: SessionId,
     },
     /// Anything in the organization: roles, members, projects, or the organization itself.
     Org(OrgId),
@@ -65,19 +72,23 @@ pub enum Feed {
 
 /// Adds a change to the feed, as part of `tx`.
 pub async fn append(tx: &mut Tx, at: Timestamp, subject: &Subject) -> Result<ChangeId, StoreError> {
-    let id = next(tx, "changes").await?;
-    let (org, key, lookup) = match subject {
-        Subject::Key { org, id, lookup } => (org, Some(id.to_string()), Some(lookup.as_str())),
-        Subject::Org(org) => (org, None, None),
+    let id = reserve(tx, "changes", 1).await?;
+    let (org, key, lookup, session) = match subject {
+        Subject::Key { org, id, lookup } => (org, Some(id.to_string()), Some(lookup.as_str()), None),
+        Subject::Session { org, id } => (org, None, None, Some(id.to_string())),
+        Subject::Org(org) => (org, None, None, None),
     };
-    sqlx::query::<Db>("INSERT INTO changes (id, at, org_id, key_id, lookup) VALUES ($1, $2, $3, $4, $5)")
-        .bind(id)
-        .bind(at.micros())
-        .bind(org.to_string())
-        .bind(key)
-        .bind(lookup)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query::<Db>(
+        "INSERT INTO changes (id, at, org_id, key_id, lookup, session_id) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(id)
+    .bind(at.micros())
+    .bind(org.to_string())
+    .bind(key)
+    .bind(lookup)
+    .bind(session)
+    .execute(&mut **tx)
+    .await?;
     if id % PRUNE_EVERY == 0 {
         sqlx::query::<Db>("DELETE FROM changes WHERE id <= $1").bind(id - KEPT).execute(&mut **tx).await?;
     }
@@ -100,7 +111,7 @@ pub async fn since(conn: &mut Conn, after: ChangeId, limit: u32) -> Result<Feed,
     let latest = latest(conn).await?;
     let lost = Feed::Lost { latest };
     let rows = sqlx::query::<Db>(
-        "SELECT id, at, org_id, key_id, lookup FROM changes WHERE id > $1 ORDER BY id LIMIT $2",
+        "SELECT id, at, org_id, key_id, lookup, session_id FROM changes WHERE id > $1 ORDER BY id LIMIT $2",
     )
     .bind(after.0)
     .bind(i64::from(limit))
@@ -128,17 +139,19 @@ pub async fn since(conn: &mut Conn, after: ChangeId, limit: u32) -> Result<Feed,
 
 fn change(columns: &Columns<'_>) -> Result<Change, StoreError> {
     let org: OrgId = columns.parse("org_id")?;
-    let subject = match columns.maybe_parse("key_id")? {
-        Some(id) => Subject::Key { org, id, lookup: columns.text("lookup")? },
-        None => Subject::Org(org),
+    let subject = match (columns.maybe_parse("key_id")?, columns.maybe_parse("session_id")?) {
+        (Some(id), _) => Subject::Key { org, id, lookup: columns.text("lookup")? },
+        (None, Some(id)) => Subject::Session { org, id },
+        (None, None) => Subject::Org(org),
     };
     Ok(Change { id: ChangeId(columns.number("id")?), at: columns.time("at")?, subject })
 }
 
-/// The next value of a counter; its row stays locked until the transaction ends.
-pub(super) async fn next(conn: &mut Conn, counter: &'static str) -> Result<i64, StoreError> {
-    let row = sqlx::query::<Db>("UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
+/// Takes the next `count` values of a counter and gives the last; its row stays locked until the transaction ends.
+pub(super) async fn reserve(conn: &mut Conn, counter: &'static str, count: i64) -> Result<i64, StoreError> {
+    let row = sqlx::query::<Db>("UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value")
         .bind(counter)
+        .bind(count)
         .fetch_optional(conn)
         .await?;
     let row = row.ok_or_else(|| StoreError::corrupt("counters", counter, "missing"))?;

@@ -141,6 +141,16 @@ pub(super) fn readable<T>(rows: &[Row], parse: impl Fn(&Row) -> Result<T, StoreE
     parsed.collect()
 }
 
+/// One more condition of a query, where there is a value for it.
+pub(super) fn only<'q, T>(select: &mut sqlx::QueryBuilder<Db>, condition: &'static str, value: Option<T>)
+where
+    T: 'q + sqlx::Encode<'q, Db> + sqlx::Type<Db>,
+{
+    if let Some(value) = value {
+        select.push(" AND ").push(condition).push_bind(value);
+    }
+}
+
 /// A list as the database keeps it.
 pub(super) fn json(list: &[String]) -> String {
     serde_json::Value::from(list.to_vec()).to_string()

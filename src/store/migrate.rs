@@ -28,6 +28,8 @@ const MIGRATIONS: &[Migration] = &[
         name: "roles_and_groups",
         sql: include_str!("migrations/0004_roles_and_groups.sql"),
     },
+    Migration { version: 5, name: "sessions", sql: include_str!("migrations/0005_sessions.sql") },
+    Migration { version: 9, name: "request_log", sql: include_str!("migrations/0009_request_log.sql") },
 ];
 
 /// The schema version this program was built for.

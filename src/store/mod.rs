@@ -19,8 +19,11 @@ pub mod memberships;
 mod migrate;
 mod open;
 pub mod orgs;
+pub mod people;
 pub mod projects;
+pub mod requests;
 pub mod roles;
+pub mod sessions;
 pub mod teams;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,10 @@ pub async fn rename(tx: &mut Tx, id: OrgId, name: &str, slug: &str) -> Result<bo
 
 /// Removes it with everything in it, the audit trail excepted; false when there is none.
 pub async fn delete(tx: &mut Tx, id: OrgId) -> Result<bool, StoreError> {
+    sqlx::query::<Db>("DELETE FROM request_log WHERE org_id = $1")
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
     let done =
         sqlx::query::<Db>("DELETE FROM orgs WHERE id = $1").bind(id.to_string()).execute(&mut **tx).await?;
     Ok(done.rows_affected() > 0)

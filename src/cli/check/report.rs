@@ -10,7 +10,7 @@ use crate::{
         error::Failure,
         output::{self, Column},
     },
-    config::{Config, Credentials, Humane, Loaded, Require, Route, Warning},
+    config::{Config, Credentials, Destination, Humane, Loaded, Require, Route, Warning},
     domain::permission::Permission,
 };
 
@@ -129,6 +129,9 @@ impl Revocation {
 
 fn rows(config: &Config, route: &Route) -> Vec<Row> {
     let needs: Vec<(String, String)> = match (&route.credentials, &route.require) {
+        _ if route.destination == Destination::Control => {
+            vec![("*".to_owned(), "what the admin API asks for".to_owned())]
+        }
         (Credentials::Public, _) => vec![("*".to_owned(), "nothing".to_owned())],
         (_, Require::Credential) => vec![("*".to_owned(), "any valid key".to_owned())],
         (_, Require::Permission(permission)) => vec![("*".to_owned(), name(config, *permission))],
@@ -153,8 +156,11 @@ fn rows(config: &Config, route: &Route) -> Vec<Row> {
         team: route.team.as_ref().map(|name| format!("{{{name}}}")),
         project: route.project.as_ref().map(|name| format!("{{{name}}}")),
         credentials: credentials(route.credentials),
-        upstream: route.upstream.name.clone(),
-        targets: route.upstream.targets.iter().map(ToString::to_string).collect(),
+        upstream: route.destination.name().to_owned(),
+        targets: match &route.destination {
+            Destination::Upstream(upstream) => upstream.targets.iter().map(ToString::to_string).collect(),
+            Destination::Control => Vec::new(),
+        },
     };
     needs.into_iter().map(row).collect()
 }

@@ -163,8 +163,8 @@ fn each_wrong_route_is_named() {
             "no [[upstream]] named \"scaner\"; did you mean `scanner`?",
         ),
         (
-            "path = \"/b\"\nupstream = \"@control\"".to_owned(),
-            "\"@control\" is not supported in this version",
+            "path = \"/b\"\nupstream = \"@admin\"".to_owned(),
+            "\"@admin\" is nothing of the gateway's; \"@control\" is the admin API",
         ),
         (
             "path = \"/b\"\nname = \"scans\"".to_owned(),

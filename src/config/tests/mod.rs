@@ -60,14 +60,18 @@ fn sections(config: &Config) -> impl PartialEq + std::fmt::Debug {
         store,
         keys,
         auth,
+        sessions,
         limits,
         rate_limit,
         identity,
         upstreams,
         routes,
+        hosts,
+        audit,
         log,
     } = config;
-    (listen, store, keys, auth, limits, rate_limit, identity, upstreams, routes, log)
+    let beside = (hosts, audit, log);
+    (listen, store, keys, auth, sessions, limits, rate_limit, identity, upstreams, routes, beside)
 }
 
 #[test]
@@ -118,12 +122,14 @@ const SECTIONS: &[&str] = &[
     "[keys]",
     "[auth]",
     "[auth.failures_per_minute]",
+    "[sessions]",
     "[limits]",
     "[rate_limit]",
     "[identity]",
     "[[upstream]]",
     "[[upstream]]\n[upstream.timeouts]",
     "[[route]]",
+    "[audit]",
     "[log]",
 ];
 

@@ -82,10 +82,10 @@ fn hostile_sizes_are_refused_without_a_stack_or_memory_overflow() {
 #[test]
 fn odd_but_allowed_values_are_warned_about() {
     let text = format!(
-        "keys.bcrypt_cost = 4\nlisten.trusted_proxies = [\"0.0.0.0/0\"]\n{ROUTED}credentials = [\"session\"]\n"
+        "keys.bcrypt_cost = 4\nsessions.insecure_cookie = true\nlisten.trusted_proxies = [\"0.0.0.0/0\"]\n{ROUTED}"
     );
     let keys: Vec<String> = load(&text).unwrap().warnings.into_iter().map(|warning| warning.key).collect();
-    assert_eq!(keys, ["listen.trusted_proxies", "keys.bcrypt_cost", "route[0].credentials"]);
+    assert_eq!(keys, ["listen.trusted_proxies", "keys.bcrypt_cost", "sessions.insecure_cookie"]);
 }
 
 #[test]

@@ -92,8 +92,8 @@ impl Answering {
         self.line.status = status;
         self.line.bytes_out = body.len() as u64;
         self.line.duration = self.node.control().clock().uptime().saturating_sub(self.began.uptime);
-        self.node.log(self.line);
         let mut response = Response::new(Body::from(body));
+        response.extensions_mut().insert(self.line);
         *response.status_mut() = status;
         *response.headers_mut() = self.headers;
         response

@@ -48,7 +48,7 @@ async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
     let filter = AuditFilter {
-        org: Some(call.org()),
+        org: call.org(),
         target_table: call.query.owned("target_table"),
         target: call.query.owned("target"),
         action: call.query.owned("action"),

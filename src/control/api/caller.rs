@@ -1,10 +1,10 @@
 //! Who asks: a credential becomes a caller of the use cases.
 //!
-//! How a key is proved - shape, memory, MAC, bcrypt on its pool, failure budgets, the same wait for whatever was wrong -
-//! is the node's, one way for both planes ([`Node`]). What the proved key may do is decided by the one function that
-//! the gateway asks too.
+//! How a credential is proved - for a key: shape, memory, MAC, bcrypt on its pool, failure budgets, the same wait for
+//! whatever was wrong - is the node's, one way for both planes ([`Node`]). What whoever proved it may do is decided by
+//! the one function that the gateway asks too.
 
-use std::{net::IpAddr, pin::Pin, sync::Arc};
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
@@ -16,14 +16,14 @@ use super::{
 use crate::{
     control::service::{Caller, Control},
     domain::{
-        access::{self, Action, Denied, Method, Principal, Target},
-        id::{KeyId, OrgId},
+        access::{self, Action, CredentialId, Denied, Method, Principal, Target},
+        id::OrgId,
         permission::Permission,
         profile::Profile,
         time::Timestamp,
     },
     runtime::client_ip::Client,
-    telemetry::access_log::{AccessRecord, AuthFailure},
+    telemetry::access_log::AuthFailure,
 };
 
 /// A result that is waited for.
@@ -37,32 +37,64 @@ pub trait Node: Send + Sync + 'static {
     /// Who is at the other end: the peer, or the hop that a trusted proxy names.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client;
 
-    /// Takes the key out of a request's headers.
+    /// Takes the credential out of a request's headers.
     ///
     /// # Errors
     /// [`Unproved::Conflict`] for two that differ.
-    fn credential(&self, headers: &mut HeaderMap) -> Result<Option<Zeroizing<String>>, Unproved>;
+    fn credential(&self, headers: &mut HeaderMap) -> Result<Option<Presented>, Unproved>;
 
-    /// Whose key this is, whatever its state.
-    fn prove<'a>(&'a self, key: &'a str, client: IpAddr) -> Pending<'a, Result<Arc<dyn Proved>, Unproved>>;
+    /// Whose this is, whatever its state.
+    fn prove<'a>(
+        &'a self,
+        presented: &'a Presented,
+        client: IpAddr,
+    ) -> Pending<'a, Result<Arc<dyn Proved>, Unproved>>;
 
-    /// A caller was let in or turned away: `ok`, or the code of the refusal.
-    fn decided(&self, outcome: &str);
+    /// How long it may take to find out who asks, and then to do what is asked.
+    fn patience(&self) -> Duration;
 
-    /// A request was answered.
-    fn log(&self, line: AccessRecord);
+    /// A caller with this kind of credential was let in or turned away: `ok`, or the code of the refusal.
+    fn decided(&self, method: Option<Method>, outcome: &str);
 }
 
-/// A key whose secret was proved.
+/// A credential as it was sent. Wiped on drop.
+pub struct Presented {
+    /// What it claims to be.
+    pub kind: PresentedAs,
+    /// All of it.
+    pub text: Zeroizing<String>,
+    /// Whether it came in a cookie, which browsers send without being asked.
+    pub by_cookie: bool,
+}
+
+/// What a credential claims to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresentedAs {
+    /// An API key.
+    Key,
+    /// A session's token.
+    Session,
+}
+
+impl PresentedAs {
+    const fn method(self) -> Method {
+        match self {
+            Self::Key => Method::ApiKey,
+            Self::Session => Method::Session,
+        }
+    }
+}
+
+/// A credential that was proved.
 pub trait Proved: Send + Sync {
     /// Which.
-    fn id(&self) -> KeyId;
+    fn id(&self) -> CredentialId;
 
     /// Everything that a decision needs.
     fn principal(&self) -> &Principal;
 
-    /// Takes one request from its rate limit and counts it as a use; its headers go on the answer. False: the limit
-    /// is reached.
+    /// Takes one request from its rate limit, if it has one, and counts it as a use; its headers go on the answer.
+    /// False: the limit is reached.
     fn enter(&self, client: Option<IpAddr>, now: Timestamp, headers: &mut HeaderMap) -> bool;
 }
 
@@ -73,8 +105,8 @@ pub(super) struct Known {
     pub(super) caller: Caller,
     /// Names the caller wherever callers are kept apart.
     pub(super) name: String,
-    /// The tenant.
-    pub(super) org: OrgId,
+    /// The tenant; none: the operator, who sees all of them.
+    pub(super) org: Option<OrgId>,
 }
 
 /// Finds out who asks and whether they may ask at all. What they may do, each use case decides.
@@ -85,7 +117,7 @@ pub(super) async fn identify(
     answering: &mut Answering,
 ) -> Result<Known, ApiError> {
     let known = admit(node, peer, headers, answering).await;
-    node.decided(known.as_ref().err().map_or("ok", ApiError::code));
+    node.decided(answering.line.auth_method, known.as_ref().err().map_or("ok", ApiError::code));
     known
 }
 
@@ -97,11 +129,11 @@ async fn admit(
 ) -> Result<Known, ApiError> {
     let client = node.client(peer, headers);
     answering.line.client_ip = client.address;
-    let key = node.credential(headers).map_err(ApiError::Unproved)?;
-    let key = key.ok_or(ApiError::Denied(Denied::Missing))?;
-    answering.line.auth_method = Some(Method::ApiKey);
-    let proved = node.prove(&key, client.address.unwrap_or(peer)).await.map_err(|unproved| {
-        failed(answering, node.control().profile(), &key, unproved);
+    let presented = node.credential(headers).map_err(ApiError::Unproved)?;
+    let presented = presented.ok_or(ApiError::Denied(Denied::Missing))?;
+    answering.line.auth_method = Some(presented.kind.method());
+    let proved = node.prove(&presented, client.address.unwrap_or(peer)).await.map_err(|unproved| {
+        failed(answering, node.control().profile(), &presented, unproved);
         ApiError::Unproved(unproved)
     })?;
     let (now, principal) = (node.control().clock().now(), proved.principal());
@@ -110,7 +142,7 @@ async fn admit(
     line.tenant = HeaderValue::from_str(&principal.boundary.org().to_string()).ok();
     line.team = principal.boundary.team().and_then(|team| HeaderValue::from_str(&team.to_string()).ok());
     judge(principal, None, client.address, now).map_err(|denied| {
-        if matches!(denied, Denied::Revoked | Denied::Expired) {
+        if matches!(denied, Denied::Revoked | Denied::Expired | Denied::SessionEnded) {
             let prefix = Some(principal.credential.clone());
             answering.line.auth_failure = Some(AuthFailure { prefix, reason: denied.code() });
         }
@@ -119,21 +151,28 @@ async fn admit(
     if !proved.enter(client.address, now, &mut answering.headers) {
         return Err(ApiError::RateLimited);
     }
-    let id = proved.id();
-    Ok(Known {
-        caller: Caller::Key { id, ip: client.address },
-        name: format!("key {id}"),
-        org: proved.principal().boundary.org(),
-    })
+    let (ip, boundary) = (client.address, proved.principal().boundary);
+    let (caller, name) = match (proved.id(), proved.principal().user) {
+        (CredentialId::Key(id), _) => (Caller::Key { id, ip }, format!("key {id}")),
+        (CredentialId::Session(_) | CredentialId::Person(_), Some(id)) => {
+            let team = boundary.team();
+            let place = team.map_or_else(String::new, |team| format!(" in {team}"));
+            (Caller::User { id, ip, team }, format!("user {id}{place}"))
+        }
+        (CredentialId::Session(_) | CredentialId::Person(_), None) => {
+            return Err(ApiError::Unproved(Unproved::Invalid));
+        }
+    };
+    Ok(Known { caller, name, org: Some(boundary.org()) })
 }
 
 /// Nobody's credential gets a line of its own in the log, with what it had of public characters (R002_14).
-fn failed(answering: &mut Answering, profile: &Profile, key: &str, unproved: Unproved) {
+fn failed(answering: &mut Answering, profile: &Profile, presented: &Presented, unproved: Unproved) {
     if matches!(unproved, Unproved::StoreUnavailable | Unproved::Overloaded) {
         return;
     }
     let prefix: Option<Box<str>> =
-        profile.keys.shape.parse(key).ok().map(|presented| presented.public.into());
+        profile.keys.shape.parse(&presented.text).ok().map(|presented| presented.public.into());
     answering.line.credential = prefix.as_deref().and_then(|prefix| HeaderValue::from_str(prefix).ok());
     answering.line.auth_failure = Some(AuthFailure { prefix, reason: unproved.code() });
 }

@@ -6,23 +6,37 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Misframed;
 use crate::{control::service::ServiceError, domain::access::Denied, store::StoreError};
 
 /// A field of the request and what it should have been.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Wrong {
-    pub(super) field: String,
-    pub(super) message: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrong {
+    /// Its name, as in the API.
+    pub field: String,
+    /// What is wrong, and what is accepted.
+    pub message: String,
 }
 
 impl Wrong {
     pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
+}
+
+/// A refusal as a client of the API knows it, near or far.
+#[derive(Debug, Deserialize)]
+pub struct Refused {
+    /// The stable, documented code.
+    pub code: String,
+    /// What is wrong, in a sentence.
+    pub detail: String,
+    /// The fields that are wrong, where those are.
+    #[serde(default)]
+    pub errors: Vec<Wrong>,
 }
 
 /// Why a credential was not accepted as anybody's.
@@ -59,7 +73,7 @@ impl Unproved {
 /// Why a request was not carried out.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// Where the request ends, or whom it is for, is in doubt.
+    /// Where the request ends, or whether it is for us, is in doubt.
     Misframed(Misframed),
     /// Nobody's credential.
     Unproved(Unproved),
@@ -77,6 +91,8 @@ pub(super) enum ApiError {
     TooLarge,
     /// The body stopped arriving.
     Timeout,
+    /// It took longer than anybody waits.
+    Slow,
     /// What was sent cannot be read.
     Malformed(String),
     /// Fields that are not as they have to be.
@@ -97,6 +113,31 @@ impl From<ServiceError> for ApiError {
     }
 }
 
+/// For the operator, who may know what lies below.
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        let detail = match &error {
+            ApiError::Service(error) => chain(error),
+            other => other.detail(),
+        };
+        let code = error.code().to_owned();
+        let errors = match error {
+            ApiError::Fields(wrong) => wrong,
+            ApiError::Service(ServiceError::InvalidField(wrong)) => {
+                wrong.into_iter().map(|wrong| Wrong::new(wrong.field, wrong.message)).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { code, detail, errors }
+    }
+}
+
+impl From<ServiceError> for Refused {
+    fn from(error: ServiceError) -> Self {
+        ApiError::Service(error).into()
+    }
+}
+
 impl ApiError {
     /// The stable, documented code.
     pub(super) fn code(&self) -> &'static str {
@@ -110,6 +151,7 @@ impl ApiError {
             Self::MediaType => "unsupported_media_type",
             Self::TooLarge => "body_too_large",
             Self::Timeout => "request_timeout",
+            Self::Slow => "overloaded",
             Self::Malformed(_) => "request_malformed",
             Self::Fields(_) => "invalid_field",
             Self::Service(error) => error.code(),
@@ -120,6 +162,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self.code() {
             "credential_conflict" | "path_ambiguous" | "request_malformed" => StatusCode::BAD_REQUEST,
+            "misdirected_request" => StatusCode::MISDIRECTED_REQUEST,
             "headers_too_large" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "not_implemented" => StatusCode::NOT_IMPLEMENTED,
             "ip_not_allowed" | "boundary_mismatch" | "scope_insufficient" | "forbidden" => {
@@ -161,8 +204,12 @@ impl ApiError {
             Self::NotFound => "There is nothing at this path.".to_owned(),
             Self::MethodNotAllowed => "This path does not take this method; see Allow.".to_owned(),
             Self::MediaType => "Send the body as Content-Type: application/json.".to_owned(),
-            Self::TooLarge => "The body is larger than 1 MiB.".to_owned(),
+            Self::TooLarge => "The body is larger than 1 MiB, or than limits.body_bytes.".to_owned(),
             Self::Timeout => "The body stopped arriving.".to_owned(),
+            Self::Slow => {
+                "This takes too long right now. Ask again; with an Idempotency-Key a change is made once."
+                    .to_owned()
+            }
             Self::Malformed(what) => what.clone(),
             Self::Fields(_) | Self::Service(ServiceError::InvalidField(_)) => {
                 "Some fields are not as they have to be; see errors.".to_owned()
@@ -228,9 +275,9 @@ impl ApiError {
     }
 }
 
-fn chain(error: &StoreError) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
         text.push_str(&error.to_string());

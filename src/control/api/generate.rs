@@ -56,9 +56,9 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
     run: |call| Box::pin(generate(call)),
 }];
 
-/// Whether the profile has the interface to which `path` belongs; all but this one belong to every profile.
-pub(super) fn is_served(profile: &Profile, path: &str) -> bool {
-    profile.compat.contains(&Compat::Cortex) || OPERATIONS.iter().all(|operation| operation.path != path)
+/// Whether a platform that imitates `compat` has this path; all but this one belong to every platform.
+pub(super) fn is_served(compat: &[Compat], path: &str) -> bool {
+    compat.contains(&Compat::Cortex) || OPERATIONS.iter().all(|operation| operation.path != path)
 }
 
 async fn generate(call: Call) -> Result<Value, ApiError> {

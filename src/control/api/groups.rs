@@ -48,7 +48,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         text: "Makes a group of roles that the caller may give, where the profile has groups.",
         query: &[],
         body: &[
-            field("name", Kind::Text, "Unlike that of any other group, 1 to 80 characters.").required(),
+            field("name", Kind::Name(80), "Unlike that of any other group.").required(),
             field("roles", Kind::Texts, "The roles that it carries, by name.").required(),
         ],
         answer: Answer::Made(&GROUP),
@@ -71,7 +71,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         text: "Gives a group another name, other roles, or both; who is in it follows at once.",
         query: &[],
         body: &[
-            field("name", Kind::Text, "Its new name."),
+            field("name", Kind::Name(80), "Its new name."),
             field("roles", Kind::Texts, "All the roles that it carries from now on, by name."),
         ],
         answer: Answer::One(&GROUP),
@@ -112,12 +112,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_groups(call.caller(), Some(&call.org()), &page).await?))
+    Ok(list.answer(&call.control.list_groups(call.caller(), call.org().as_deref(), &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {
     let roles = call.body.texts("roles").unwrap_or_default();
-    let new = NewGroup { org: Some(call.org()), name: call.body.sure("name"), roles };
+    let new = NewGroup { org: call.org(), name: call.body.sure("name"), roles };
     object(&call.control.create_group(call.caller(), &new).await?)
 }
 

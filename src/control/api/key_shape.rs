@@ -1,30 +1,34 @@
 //! What a key looks like, going in and coming out.
 
 use super::shape::{Field, Kind, Shape, field};
+use crate::domain::access::RatePerMinute;
+
+/// What may be asked for.
+pub(super) const RATE: Kind = Kind::Between(1, RatePerMinute::MAX as i64);
 
 const SCOPES: &[&str] = &["org", "team", "project"];
 
 /// What a new key may be asked to be.
 pub(super) const NEW: &[Field] = &[
-    field("name", Kind::Text, "Its label, 1 to 80 characters.").required(),
+    field("name", Kind::Name(80), "Its label.").required(),
     field("description", Kind::Text, "What it is for.").or_null(),
     field(
         "scope",
         Kind::Choice(SCOPES),
         "Where it acts; as wide as the caller's, or as what is named, unless said.",
     ),
-    field("team_id", Kind::Id, "The team that it is bound to."),
-    field("project_id", Kind::Id, "The project that it is bound to."),
+    field("team_id", Kind::Id, "The team that it is bound to.").or_null(),
+    field("project_id", Kind::Id, "The project that it is bound to.").or_null(),
     field("scopes", Kind::Texts, "What it may do there."),
-    field("preset", Kind::Text, "A ready-made list of scopes."),
+    field("preset", Kind::Text, "A ready-made list of scopes.").or_null(),
     field("roles", Kind::Texts, "Roles instead of scopes."),
     field("expires_in_days", Kind::Whole, "After how many days it ends."),
     field("expires_at", Kind::Time, "When it ends."),
     field("environment", Kind::Text, "A label such as `production`.").or_null(),
-    field("rate_limit_per_minute", Kind::Whole, "How often it may call.").or_null(),
+    field("rate_limit_per_minute", RATE, "How often it may call.").or_null(),
     field("allowed_ips", Kind::Texts, "From where it may call; empty: from everywhere."),
     field("security_level", Kind::Text, "How requests carry it: `standard`."),
-    field("effective_role", Kind::Text, "The role that it acts with, at most the issuer's."),
+    field("effective_role", Kind::Text, "The role that it acts with, at most the issuer's.").or_null(),
     field("public_key", Kind::Text, "The public half of a signing key."),
 ];
 

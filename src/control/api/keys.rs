@@ -5,20 +5,21 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
+    caller::{Presented, PresentedAs},
     error::{ApiError, Unproved},
-    key_shape::{CREATED, KEY, NEW, USAGE, VERDICT},
+    key_shape::{CREATED, KEY, NEW, RATE, USAGE, VERDICT},
     operation::{Answer, Call, Operation, Verb, object},
     shape::{Field, Kind, field},
 };
 use crate::{
     control::service::{Created, KeyChanges, KeyFilter, NewKey},
-    domain::key::state::Status,
+    domain::{access::CredentialId, key::state::Status},
 };
 
 const GRACE: &[Field] = &[field(
     "grace_hours",
-    Kind::Whole,
-    "How long the old key goes on working, 0 to 2160; as configured when left out.",
+    Kind::Between(0, 2160),
+    "How long the old key goes on working; as configured when left out.",
 )];
 
 const STATUSES: &[&str] = &["active", "rotating", "expired", "revoked"];
@@ -94,11 +95,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         text: "Changes labels and limits of a key, never what it may do or where.",
         query: &[],
         body: &[
-            field("name", Kind::Text, "Its label, 1 to 80 characters."),
+            field("name", Kind::Name(80), "Its label."),
             field("description", Kind::Text, "What it is for; null takes it away.").or_null(),
             field("environment", Kind::Text, "A label such as `production`; null takes it away.").or_null(),
             field("allowed_ips", Kind::Texts, "From where it may call; empty: from everywhere."),
-            field("rate_limit_per_minute", Kind::Whole, "How often it may call; null: no limit of its own.")
+            field("rate_limit_per_minute", RATE, "How often it may call; null: no limit of its own.")
                 .or_null(),
         ],
         answer: Answer::One(&KEY),
@@ -155,7 +156,7 @@ async fn list(call: Call) -> Result<Value, ApiError> {
     let page = list.page(&call.query)?;
     let status = Status::ALL.into_iter().find(|status| Some(status.as_str()) == call.query.text("status"));
     let filter = KeyFilter {
-        org: Some(call.org()),
+        org: call.org(),
         team_id: call.query.owned("team_id"),
         project_id: call.query.owned("project_id"),
         user: None,
@@ -248,18 +249,22 @@ async fn verify(call: Call) -> Result<Value, ApiError> {
     let scopes = permissions
         .parse_set(&scopes)
         .map_err(|unknown| super::error::Wrong::new("scopes", unknown.to_string()))?;
-    let key = zeroize::Zeroizing::new(call.body.sure("key"));
+    let text = zeroize::Zeroizing::new(call.body.sure("key"));
+    let key = Presented { kind: PresentedAs::Key, text, by_cookie: false };
     let verdict = |code: &str, key: Value| json!({ "valid": code == "ok", "code": code, "key": key });
-    let proved = match call.node.prove(&key, call.client()).await {
+    let Some(node) = &call.node else { return Err(ApiError::NotFound) };
+    let proved = match node.prove(&key, call.client()).await {
         Ok(proved) => proved,
         Err(unproved @ (Unproved::StoreUnavailable | Unproved::Overloaded)) => {
             return Err(ApiError::Unproved(unproved));
         }
         Err(unproved) => return Ok(verdict(unproved.code(), Value::Null)),
     };
-    let Some(view) = control.verified_key(call.caller(), proved.id()).await? else {
-        return Ok(verdict(Unproved::Invalid.code(), Value::Null));
+    let view = match proved.id() {
+        CredentialId::Key(id) => control.verified_key(call.caller(), id).await?,
+        CredentialId::Session(_) | CredentialId::Person(_) => None,
     };
+    let Some(view) = view else { return Ok(verdict(Unproved::Invalid.code(), Value::Null)) };
     let now = control.clock().now();
     let asked = std::iter::once(None).chain(scopes.iter().map(Some));
     let denied = asked

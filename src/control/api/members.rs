@@ -96,7 +96,7 @@ async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
     let members: PageOf<MemberView> =
-        call.control.list_members(call.caller(), Some(&call.org()), team(&call)?, &page).await?;
+        call.control.list_members(call.caller(), call.org().as_deref(), team(&call)?, &page).await?;
     Ok(list.answer(&members))
 }
 

@@ -18,17 +18,19 @@ mod keys;
 mod members;
 mod openapi;
 mod operation;
+mod operator;
 mod orgs;
 mod page;
 mod permissions;
 mod presets;
 mod projects;
+mod requests;
 mod roles;
 mod shape;
 mod teams;
 mod users;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, num::NonZeroU64, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -45,14 +47,15 @@ use serde_json::Value;
 use self::{
     answer::Answering,
     caller::identify,
-    error::{ApiError, Wrong},
+    error::ApiError,
     input::Input,
     operation::{Answer, Call, Operation, Verb, all},
 };
 pub use self::{
-    caller::{Node, Pending, Proved},
-    error::Unproved,
+    caller::{Node, Pending, Presented, PresentedAs, Proved},
+    error::{Refused, Unproved, Wrong},
     openapi::document,
+    operator::{Question, operate},
 };
 use crate::control::service::ServiceError;
 
@@ -69,8 +72,8 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// A request that servers on its way could read in two ways: the listener puts this into its extensions, and it is
-/// refused whatever it asks.
+/// A request that servers on its way could read in two ways, or that asks for us by a name that is not ours: the
+/// listener puts this into its extensions, and it is refused whatever it asks.
 #[derive(Debug, Clone)]
 pub struct Misframed {
     /// The stable code.
@@ -79,7 +82,17 @@ pub struct Misframed {
     pub detail: String,
 }
 
-/// The API on this node.
+/// What a listener allows a body, where that is less than the API does; in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The most bytes; none: no bound.
+    pub bytes: Option<NonZeroU64>,
+    /// How long it may take to arrive.
+    pub time: Duration,
+}
+
+/// The API on this node. Each answer carries its [`AccessRecord`](crate::telemetry::access_log::AccessRecord) in its
+/// extensions, for the listener to log.
 pub fn router(node: Arc<dyn Node>) -> Router {
     let mut router = Router::new();
     for operation in all() {
@@ -91,13 +104,13 @@ pub fn router(node: Arc<dyn Node>) -> Router {
     }
     let (not_found, not_allowed) = (Arc::clone(&node), Arc::clone(&node));
     let guard = Arc::clone(&node);
-    let whole = Arc::new(document());
     router
         .route(
             "/v1/openapi.json",
             on(MethodFilter::GET, move |request: Request| {
-                let (node, whole) = (Arc::clone(&node), Arc::clone(&whole));
-                async move { Answering::to(node, &request).json(StatusCode::OK, &whole) }
+                let node = Arc::clone(&node);
+                let document = document(&node.control().profile().compat);
+                async move { Answering::to(node, &request).json(StatusCode::OK, &document) }
             }),
         )
         .method_not_allowed_fallback(move |request: Request| async move {
@@ -112,7 +125,7 @@ pub fn router(node: Arc<dyn Node>) -> Router {
                 if let Some(misframed) = request.extensions().get::<Misframed>().cloned() {
                     return Answering::to(node, &request).refusal(&ApiError::Misframed(misframed));
                 }
-                if !generate::is_served(node.control().profile(), request.uri().path()) {
+                if !generate::is_served(&node.control().profile().compat, request.uri().path()) {
                     return Answering::to(node, &request).refusal(&ApiError::NotFound);
                 }
                 next.run(request).await
@@ -159,7 +172,8 @@ async fn carry_out(
     let (mut parts, body) = request.into_parts();
     // Without an address nobody can be let in by it; the listener always says one.
     let Some(Peer(peer)) = parts.extensions.get().copied() else { return Err(ApiError::NotFound) };
-    let known = identify(&*node, peer, &mut parts.headers, answering).await?;
+    let patience = node.patience();
+    let known = in_time(patience, identify(&*node, peer, &mut parts.headers, answering)).await?;
     let names = names.ok_or(ApiError::NotFound)?;
     let paged = if matches!(operation.answer, Answer::Page(_)) { page::FIELDS } else { &[] };
     let query = Input::of_query(parts.uri.query().unwrap_or_default(), &[operation.query, paged])?;
@@ -178,8 +192,8 @@ async fn carry_out(
     }
     control.refuse_again().await?;
     let names = names.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let call = Call { control: control.clone(), node, peer, known, path, names, query, body };
-    match (operation.run)(call).await {
+    let call = Call { control: control.clone(), node: Some(node), peer, known, path, names, query, body };
+    match in_time(patience, (operation.run)(call)).await {
         // Refused, perhaps because an equal request was carried out between the first look and this one.
         Err(refused @ ApiError::Service(_)) => {
             control.refuse_again().await?;
@@ -189,9 +203,24 @@ async fn carry_out(
     }
 }
 
+/// Nobody waits for ever. What was begun is undone, or was done already: asked again under the same name, it is done
+/// once.
+async fn in_time<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    tokio::time::timeout(patience, asked).await.unwrap_or(Err(ApiError::Slow))
+}
+
 /// The whole body, which has to be said to be JSON unless it is empty.
 async fn read(parts: &request::Parts, body: Body) -> Result<Vec<u8>, ApiError> {
-    let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, LONGEST_BODY).collect()).await;
+    let (mut most, mut time) = (LONGEST_BODY, BODY_TIME);
+    if let Some(bounds) = parts.extensions.get::<Bounds>() {
+        time = time.min(bounds.time);
+        let bound = bounds.bytes.map(|bytes| usize::try_from(bytes.get()).unwrap_or(usize::MAX));
+        most = bound.map_or(most, |bound| most.min(bound));
+    }
+    let whole = tokio::time::timeout(time, Limited::new(body, most).collect()).await;
     let whole = whole.map_err(|_| ApiError::Timeout)?.map_err(|error| {
         if error.is::<LengthLimitError>() {
             ApiError::TooLarge
@@ -209,8 +238,13 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Vec<u8>, ApiError> {
 fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
-    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/json")
+    let mut parts = kind.to_str().unwrap_or_default().split(';').map(str::trim);
+    // JSON that is exchanged is UTF-8 (RFC 8259 section 8.1): who says otherwise would be misread.
+    parts.next().unwrap_or_default().eq_ignore_ascii_case("application/json")
+        && parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+            !name.trim().eq_ignore_ascii_case("charset")
+                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
 }
 
 /// The client's name for its change.

@@ -3,17 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    generate::is_served,
     operation::{Answer, Operation, all},
     page,
     shape::{Field, Kind, Shape},
 };
+use crate::domain::profile::Compat;
 
-/// The whole document.
-pub fn document() -> Value {
+/// The document of what a platform has that imitates these interfaces; with all of them it is the whole.
+pub fn document(compat: &[Compat]) -> Value {
     let mut schemas = Map::new();
     schemas.insert("Problem".into(), problem());
     let mut paths = Map::new();
-    for operation in all() {
+    for operation in all().filter(|operation| is_served(compat, operation.path)) {
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
         methods[operation.verb.as_str()] = described(operation, &mut schemas);
     }
@@ -161,12 +163,18 @@ fn named(name: &str) -> Value {
 
 fn kind(kind: Kind, whole: bool, schemas: &mut Map<String, Value>) -> Value {
     match kind {
-        Kind::Text => json!({ "type": "string" }),
+        Kind::Text if whole => json!({ "type": "string" }),
+        Kind::Text => json!({ "type": "string", "pattern": TEXT }),
         Kind::Id => json!({ "type": "string", "format": "uuid" }),
+        Kind::Name(longest) => json!({ "type": "string", "pattern": NAME, "maxLength": longest }),
+        Kind::Between(low, high) => {
+            json!({ "type": "integer", "format": "int64", "minimum": low, "maximum": high })
+        }
         Kind::Whole => json!({ "type": "integer", "format": "int64" }),
+        Kind::Number => json!({ "type": "number" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Time => json!({ "type": "string", "format": "date-time" }),
-        Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Texts => json!({ "type": "array", "items": self::kind(Kind::Text, whole, schemas) }),
         Kind::Choice(known) => json!({ "type": "string", "enum": known }),
         Kind::Anything => json!({}),
         Kind::One(shape) if whole => reference(shape, schemas),
@@ -174,6 +182,10 @@ fn kind(kind: Kind, whole: bool, schemas: &mut Map<String, Value>) -> Value {
         Kind::Many(shape) => json!({ "type": "array", "items": reference(shape, schemas) }),
     }
 }
+
+/// What is refused in requests: the null character; in names besides, what is nothing but blank.
+const TEXT: &str = "^[^\\u0000]*$";
+const NAME: &str = "^[^\\u0000]*[^\\u0000\\s][^\\u0000]*$";
 
 fn problem() -> Value {
     json!({
@@ -211,7 +223,7 @@ mod tests {
             assert!(names.insert(operation.id), "{}", operation.id);
             assert!(places.insert((operation.path, operation.verb.as_str())), "{}", operation.path);
         }
-        let document = document();
+        let document = document(&[Compat::Cortex]);
         assert_eq!(
             document["paths"].as_object().unwrap().len(),
             places.iter().map(|(path, _)| path).collect::<BTreeSet<_>>().len() + 1
@@ -220,7 +232,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document();
+        let document = document(&[Compat::Cortex]);
         let text = document.to_string();
         for name in text.split("#/components/schemas/").skip(1) {
             let name = name.split('"').next().unwrap();

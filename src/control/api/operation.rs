@@ -13,7 +13,7 @@ use super::{
     input::Input,
     keys, members, orgs,
     page::List,
-    permissions, presets, projects, roles,
+    permissions, presets, projects, requests, roles,
     shape::{Field, Shape},
     teams, users,
 };
@@ -99,6 +99,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         presets::OPERATIONS,
         permissions::OPERATIONS,
         audit::OPERATIONS,
+        requests::OPERATIONS,
     ]
     .into_iter()
     .flatten()
@@ -107,7 +108,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
 /// A request that was read and whose caller is known.
 pub(super) struct Call {
     pub(super) control: Control,
-    pub(super) node: Arc<dyn Node>,
+    /// None: nothing runs here that could prove a key, and the operator does not ask for it.
+    pub(super) node: Option<Arc<dyn Node>>,
     pub(super) peer: IpAddr,
     pub(super) known: Known,
     pub(super) path: String,
@@ -133,9 +135,9 @@ impl Call {
         self.name(name).filter(|text| text.parse::<KeyId>().is_ok()).ok_or(ApiError::NotFound)
     }
 
-    /// The caller's organization.
-    pub(super) fn org(&self) -> String {
-        self.known.org.to_string()
+    /// The organization that is meant: the caller's, or the one that the operator chose; none: all of them.
+    pub(super) fn org(&self) -> Option<String> {
+        self.known.org.map(|org| org.to_string())
     }
 
     /// Whose failure budget a wrong key counts against.

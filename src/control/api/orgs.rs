@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    error::ApiError,
+    error::{ApiError, Wrong},
     operation::{Answer, Call, Operation, Verb, object},
     shape::{Field, Kind, Shape, field},
 };
@@ -20,7 +20,7 @@ const ORG: Shape = Shape {
 
 /// What names an object, for people and for commands.
 pub(super) const NAMES: &[Field] = &[
-    field("name", Kind::Text, "Its name for people, 1 to 100 characters."),
+    field("name", Kind::Name(100), "Its name for people."),
     field("slug", Kind::Text, "Its name in commands: a-z, 0-9 and inner `-`."),
 ];
 
@@ -57,16 +57,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
+/// The operator has to have chosen one.
+fn sure(call: &Call) -> Result<String, ApiError> {
+    call.org().ok_or_else(|| Wrong::new("org", "name the organization, by its slug or id").into())
+}
+
 async fn get(call: Call) -> Result<Value, ApiError> {
-    object(&call.control.find_org(call.caller(), &call.org()).await?)
+    object(&call.control.find_org(call.caller(), &sure(&call)?).await?)
 }
 
 async fn update(call: Call) -> Result<Value, ApiError> {
     let (name, slug) = (call.body.text("name"), call.body.text("slug"));
-    object(&call.control.rename_org(call.caller(), &call.org(), name, slug).await?)
+    object(&call.control.rename_org(call.caller(), &sure(&call)?, name, slug).await?)
 }
 
 async fn delete(call: Call) -> Result<Value, ApiError> {
-    call.control.delete_org(call.caller(), &call.org()).await?;
+    call.control.delete_org(call.caller(), &sure(&call)?).await?;
     Ok(Value::Null)
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// What every list takes.
 pub(super) const FIELDS: &[Field] = &[
-    field("limit", Kind::Whole, "How many at most, 1 to 200; 50 unless said."),
+    field("limit", Kind::Between(1, 200), "How many at most; 50 unless said."),
     field("cursor", Kind::Text, "The `next_cursor` of the part before."),
 ];
 

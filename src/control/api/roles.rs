@@ -45,7 +45,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         text: "Makes a role out of what the caller holds, where the profile has custom roles.",
         query: &[],
         body: &[
-            field("name", Kind::Text, "Unlike that of any other role, 1 to 64 plain characters.").required(),
+            field("name", Kind::Name(64), "Unlike that of any other role, printable ASCII without commas.")
+                .required(),
             field("permissions", Kind::Texts, "Exactly what it gives; what that implies comes with it.")
                 .required(),
         ],
@@ -69,7 +70,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         text: "Gives a custom role another name, other permissions, or both; who holds it follows at once.",
         query: &[],
         body: &[
-            field("name", Kind::Text, "Its new name."),
+            field("name", Kind::Name(64), "Its new name."),
             field("permissions", Kind::Texts, "All that it gives from now on."),
         ],
         answer: Answer::One(&ROLE),
@@ -90,12 +91,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_roles(call.caller(), Some(&call.org()), &page).await?))
+    Ok(list.answer(&call.control.list_roles(call.caller(), call.org().as_deref(), &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {
     let permissions = call.body.texts("permissions").unwrap_or_default();
-    let new = NewRole { org: Some(call.org()), name: call.body.sure("name"), permissions };
+    let new = NewRole { org: call.org(), name: call.body.sure("name"), permissions };
     object(&call.control.create_role(call.caller(), &new).await?)
 }
 

@@ -18,8 +18,14 @@ pub(super) struct Field {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,
+    /// A text of one to so many characters, not all of them blank.
+    Name(usize),
     Id,
     Whole,
+    /// From here to there, both included.
+    Between(i64, i64),
+    /// A number that may have a fraction.
+    Number,
     Flag,
     Time,
     Texts,
@@ -59,12 +65,15 @@ impl Kind {
     /// What would be accepted, for the one who sent something else.
     pub(super) fn expected(self) -> String {
         match self {
-            Self::Text => "expected a text".to_owned(),
+            Self::Text => "expected a text without null characters".to_owned(),
+            Self::Name(longest) => format!("expected 1 to {longest} characters"),
             Self::Id => "expected an id such as 0192f7c4-5b1e-7c3a-9d2e-1f0a2b3c4d5e".to_owned(),
             Self::Whole => "expected a whole number".to_owned(),
+            Self::Between(low, high) => format!("expected a whole number from {low} to {high}"),
+            Self::Number => "expected a number".to_owned(),
             Self::Flag => "expected true or false".to_owned(),
             Self::Time => "expected a time such as 2026-11-21T09:30:00Z".to_owned(),
-            Self::Texts => "expected a list of texts".to_owned(),
+            Self::Texts => "expected a list of texts without null characters".to_owned(),
             Self::Choice(known) => format!("expected one of {}", known.join(", ")),
             Self::Anything => "expected a value".to_owned(),
             Self::One(_) => "expected an object".to_owned(),

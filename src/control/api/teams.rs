@@ -23,7 +23,7 @@ const TEAM: Shape = Shape {
 
 /// What a new object needs.
 pub(super) const NEW: &[Field] = &[
-    field("name", Kind::Text, "Its name for people, 1 to 100 characters.").required(),
+    field("name", Kind::Name(100), "Its name for people.").required(),
     field("slug", Kind::Text, "Its name in commands; made from the name when left out."),
 ];
 
@@ -83,11 +83,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_teams(call.caller(), Some(&call.org()), &page).await?))
+    Ok(list.answer(&call.control.list_teams(call.caller(), call.org().as_deref(), &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {
-    let new = NewTeam { org: Some(call.org()), name: call.body.sure("name"), slug: call.body.owned("slug") };
+    let new = NewTeam { org: call.org(), name: call.body.sure("name"), slug: call.body.owned("slug") };
     object(&call.control.create_team(call.caller(), &new).await?)
 }
 

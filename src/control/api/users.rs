@@ -50,7 +50,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         query: &[],
         body: &[
             field("email", Kind::Text, "Their e-mail address.").required(),
-            field("name", Kind::Text, "Their name, 1 to 100 characters.").required(),
+            field("name", Kind::Name(100), "Their name.").required(),
             field("password", Kind::Text, "15 to 128 characters; without one they cannot sign in with one."),
             field(
                 "role",
@@ -79,7 +79,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         text: "Gives a person another name, lets them act, or stops them and the keys that are theirs.",
         query: &[],
         body: &[
-            field("name", Kind::Text, "Their name, 1 to 100 characters."),
+            field("name", Kind::Name(100), "Their name."),
             field("active", Kind::Flag, "Whether they may act."),
         ],
         answer: Answer::One(&USER),
@@ -100,12 +100,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_users(call.caller(), Some(&call.org()), &page).await?))
+    Ok(list.answer(&call.control.list_users(call.caller(), call.org().as_deref(), &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {
     let new = NewUser {
-        org: Some(call.org()),
+        org: call.org(),
         email: call.body.sure("email"),
         name: call.body.sure("name"),
         password: call.body.owned("password"),

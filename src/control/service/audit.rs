@@ -5,8 +5,9 @@ use crate::{
     domain::{
         audit::{ActorKind, ChainHash},
         boundary::Boundary,
-        id::{AuditId, TeamId},
-        profile::control,
+        id::{AuditId, OrgId, TeamId},
+        permission::Permission,
+        profile::{Profile, control},
         time::Timestamp,
     },
     store::audit::{self, Entry, Filter, Progress, Verdict},
@@ -98,8 +99,7 @@ impl Control {
             Some(named) => Some(orgs::find(&mut conn, &who, named).await?.id),
             None => who.org(),
         };
-        let whole = org.is_none_or(|org| who.may(control::AUDIT_READ, &Boundary::Org(org)));
-        let team = if whole { None } else { Some(only_team(&who)?) };
+        let team = whole_or_team(self.profile(), &who, org, control::AUDIT_READ)?;
         let filter = Filter {
             org,
             team,
@@ -133,25 +133,38 @@ impl Control {
     }
 }
 
-/// The team whose trail somebody may read who may not read the organization's: the only one in which they may
-/// read any.
-fn only_team(who: &Who) -> Result<TeamId, ServiceError> {
+/// What somebody may read of the organization with this permission: all of it (none), or what is of the only team in
+/// which they hold it.
+pub(super) fn whole_or_team(
+    profile: &Profile,
+    who: &Who,
+    org: Option<OrgId>,
+    permission: Permission,
+) -> Result<Option<TeamId>, ServiceError> {
+    // Who acts in one team reads of that team, whatever else they could (R000_01).
+    let in_one = matches!(who, Who::Person(person, _) if person.acts_in.is_some());
+    if !in_one && org.is_none_or(|org| who.may(permission, &Boundary::Org(org))) {
+        return Ok(None);
+    }
     let mut teams = match who {
         Who::Operator => Vec::new(),
         Who::Person(person, _) => {
             let org = person.user.org_id;
-            let reads = |team: &&TeamId| who.may(control::AUDIT_READ, &Boundary::Team(org, **team));
-            person.in_teams.keys().filter(reads).copied().collect()
+            let reads = |team: &TeamId| who.may(permission, &Boundary::Team(org, *team));
+            match person.acts_in {
+                Some(team) => vec![team],
+                None => person.in_teams.keys().copied().filter(reads).collect(),
+            }
         }
         Who::Key(holder, _) => holder.key.boundary.team().into_iter().collect(),
     };
     match (teams.pop(), teams.pop()) {
         (Some(team), None)
-            if who.org().is_some_and(|org| who.may(control::AUDIT_READ, &Boundary::Team(org, team))) =>
+            if who.org().is_some_and(|org| who.may(permission, &Boundary::Team(org, team))) =>
         {
-            Ok(team)
+            Ok(Some(team))
         }
-        _ => Err(ServiceError::Lacks("audit:read".into())),
+        _ => Err(ServiceError::Lacks(profile.permissions.name(permission).to_owned())),
     }
 }
 

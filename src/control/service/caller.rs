@@ -35,6 +35,9 @@ pub enum Caller {
         id: UserId,
         /// From where.
         ip: Option<IpAddr>,
+        /// The team they act in, to which they see and touch nothing beside (R000_01); none: wherever they hold a
+        /// role.
+        team: Option<TeamId>,
     },
     /// An API key that has been proved.
     Key {
@@ -58,7 +61,12 @@ pub(super) enum Who {
 pub(super) struct Person {
     pub(super) user: User,
     pub(super) in_org: Option<Held>,
+    /// Where they act, that is: in one of their teams, or in all of them.
     pub(super) in_teams: BTreeMap<TeamId, Held>,
+    /// The only team they act in; none: no such limit.
+    pub(super) acts_in: Option<TeamId>,
+    /// All teams they belong to: that these exist they may know wherever they act.
+    pub(super) belongs_to: Vec<TeamId>,
     /// The names of the groups they are in.
     pub(super) groups: Vec<String>,
     /// What those carry together, for the whole organization.
@@ -100,10 +108,14 @@ impl Who {
     ) -> Result<Self, ServiceError> {
         match caller {
             Caller::Operator => Ok(Self::Operator),
-            Caller::User { id, ip } => {
+            Caller::User { id, ip, team } => {
                 let user = users::find(conn, *id).await?.filter(User::active);
                 let user = user.ok_or_else(|| ServiceError::Forbidden("this account may not act".into()))?;
-                Ok(Self::Person(Box::new(Person::read(conn, profile, user).await?), *ip))
+                let mut person = Person::read(conn, profile, user).await?;
+                if let Some(team) = team {
+                    person.act_in(*team);
+                }
+                Ok(Self::Person(Box::new(person), *ip))
             }
             Caller::Key { id, ip } => {
                 let held = keys::find(conn, *id).await?.ok_or_else(|| gone("key"))?;
@@ -140,6 +152,15 @@ impl Who {
             Self::Operator => None,
             Self::Person(person, _) => Some(person.user.org_id),
             Self::Key(holder, _) => Some(holder.key.boundary.org()),
+        }
+    }
+
+    /// The team that everything they see lies in, if they act in one and hold nothing on the organization.
+    pub(super) fn only_team(&self) -> Option<TeamId> {
+        match self {
+            Self::Operator => None,
+            Self::Person(person, _) => person.acts_in.filter(|_| person.in_org.is_none()),
+            Self::Key(holder, _) => holder.key.boundary.team(),
         }
     }
 
@@ -241,6 +262,8 @@ impl Person {
             user,
             in_org: None,
             in_teams: BTreeMap::new(),
+            acts_in: None,
+            belongs_to: Vec::new(),
             groups: Vec::new(),
             carried: Carried::default(),
         };
@@ -252,6 +275,7 @@ impl Person {
                 None => person.in_org = Some(held),
             }
         }
+        person.belongs_to = person.in_teams.keys().copied().collect();
         // Groups give roles to members; they make nobody one.
         let member = person.in_org.is_some() || !person.in_teams.is_empty();
         if member && profile.members.groups {
@@ -265,9 +289,32 @@ impl Person {
         Ok(person)
     }
 
+    /// From now on they act in this team alone, and as who they are there.
+    fn act_in(&mut self, team: TeamId) {
+        self.acts_in = Some(team);
+        self.in_teams.retain(|held, _| *held == team);
+        if self.in_org.is_none() && self.in_teams.is_empty() {
+            self.groups.clear();
+            self.carried = Carried::default();
+        }
+    }
+
+    /// Whether something that lies in this team, or in none, lies where they act.
+    pub(super) fn acts_at(&self, team: Option<TeamId>) -> bool {
+        team.is_none() || self.acts_in.is_none() || self.acts_in == team
+    }
+
+    /// Whether they see a team and what is in it: those with a role on the organization each, others their own - and
+    /// who acts in one, that one (R000_01).
+    pub(super) fn sees_team(&self, org: OrgId, team: TeamId) -> bool {
+        org == self.user.org_id
+            && self.acts_at(Some(team))
+            && (self.in_org.is_some() || self.in_teams.contains_key(&team))
+    }
+
     /// What their roles and groups give them in `boundary`: the organization's everywhere, a team's in that team.
     pub(super) fn permissions(&self, boundary: &Boundary) -> PermissionSet {
-        if boundary.org() != self.user.org_id {
+        if boundary.org() != self.user.org_id || !self.acts_at(boundary.team()) {
             return PermissionSet::EMPTY;
         }
         let in_org = self.in_org.as_ref().map(|held| held.permissions).unwrap_or_default();
@@ -283,9 +330,10 @@ impl Person {
 
     /// The roles that count in `boundary`, held directly or carried by groups.
     pub(super) fn roles(&self, boundary: &Boundary) -> impl Iterator<Item = &str> {
+        let here = self.acts_at(boundary.team());
         let team = boundary.team().and_then(|team| self.in_teams.get(&team));
         let direct = self.in_org.iter().chain(team).filter_map(|held| held.role.as_deref());
-        direct.chain(self.carried.roles.iter().map(String::as_str))
+        direct.chain(self.carried.roles.iter().map(String::as_str)).filter(move |_| here)
     }
 
     /// Everything they could give away in `boundary`.

@@ -18,6 +18,7 @@ mod once;
 mod orgs;
 mod page;
 mod projects;
+mod requests;
 mod rights;
 mod roles;
 mod teams;
@@ -40,6 +41,7 @@ pub use self::{
     orgs::NewOrg,
     page::{Page, PageOf},
     projects::NewProject,
+    requests::{RequestFilter, RequestView},
     roles::{NewRole, RoleChanges, RoleDetail},
     teams::NewTeam,
     users::{NewUser, UserView},

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, work::Deed};
+use super::{
+    Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, keys::revoke_within, work::Deed,
+};
 use crate::{
     domain::{boundary::Boundary, id::OrgId, profile::control},
     store::{Conn, changes::Subject, orgs, orgs::Org},
@@ -92,8 +94,9 @@ impl Control {
         let mut work = self.begin(caller).await?;
         let org = find(&mut work.tx, &work.who, named).await?;
         work.who.require(self.profile(), control::ORG_DELETE, &Boundary::Org(org.id))?;
+        let revoked = revoke_within(&mut work, &Boundary::Org(org.id)).await?;
         orgs::delete(&mut work.tx, org.id).await?;
-        let detail = json!({ "slug": org.slug, "name": org.name });
+        let detail = json!({ "slug": org.slug, "name": org.name, "keys_revoked": revoked });
         work.record(deed(&org, "delete", "org.deleted", detail)).await?;
         work.changed(&Subject::Org(org.id)).await?;
         work.finish(&()).await

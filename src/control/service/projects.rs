@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, orgs, teams, work::Deed};
+use super::{
+    Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, keys::revoke_within, orgs, teams,
+    work::Deed,
+};
 use crate::{
     domain::{
         boundary::Boundary,
@@ -117,8 +120,12 @@ impl Control {
         let project = find(&mut work.tx, &work.who, Filter::default(), named).await?;
         let team = Boundary::Team(project.org_id, project.team_id);
         work.who.require(self.profile(), control::PROJECT_MANAGE, &team)?;
+        let whole = Boundary::Project(project.org_id, project.team_id, project.id);
+        let revoked = revoke_within(&mut work, &whole).await?;
         projects::delete(&mut work.tx, project.id).await?;
-        work.record(deed(&project, "delete", "project.deleted")).await?;
+        let mut deleted = deed(&project, "delete", "project.deleted");
+        deleted.detail["keys_revoked"] = revoked.into();
+        work.record(deleted).await?;
         work.changed(&Subject::Org(project.org_id)).await?;
         work.finish(&()).await
     }
@@ -156,10 +163,7 @@ fn inside(filter: Filter, project: &Project) -> bool {
 fn sees(who: &Who, project: &Project) -> bool {
     match who {
         Who::Operator => true,
-        Who::Person(person, _) => {
-            person.user.org_id == project.org_id
-                && (person.in_org.is_some() || person.in_teams.contains_key(&project.team_id))
-        }
+        Who::Person(person, _) => person.sees_team(project.org_id, project.team_id),
         Who::Key(holder, _) => {
             let whole = Boundary::Project(project.org_id, project.team_id, project.id);
             holder.key.boundary.covers(&whole)

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, orgs, work::Deed};
+use super::{
+    Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, keys::revoke_within, orgs, work::Deed,
+};
 use crate::{
     domain::{
         boundary::Boundary,
@@ -67,7 +69,7 @@ impl Control {
             let found = teams::list(&mut conn, org, after, limit + 1).await?;
             let Some(last) = found.last() else { break };
             after = Some(last.id);
-            items.extend(found.into_iter().filter(|team| sees(&who, team)));
+            items.extend(found.into_iter().filter(|team| knows(&who, team)));
         }
         Ok(PageOf::cut(items, limit, |team| team.id.to_string()))
     }
@@ -76,7 +78,7 @@ impl Control {
     pub async fn find_team(&self, caller: &Caller, named: &str) -> Result<Team, ServiceError> {
         let mut conn = self.store().read().await?;
         let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
-        find(&mut conn, &who, None, named).await
+        find_where(&mut conn, &who, None, named, knows).await
     }
 
     /// Gives a team another name, another slug, or both.
@@ -106,8 +108,11 @@ impl Control {
         let mut work = self.begin(caller).await?;
         let team = find(&mut work.tx, &work.who, None, named).await?;
         work.who.require(self.profile(), control::TEAM_MANAGE, &Boundary::Org(team.org_id))?;
+        let revoked = revoke_within(&mut work, &Boundary::Team(team.org_id, team.id)).await?;
         teams::delete(&mut work.tx, team.id).await?;
-        work.record(deed(&team, "delete", "team.deleted")).await?;
+        let mut deleted = deed(&team, "delete", "team.deleted");
+        deleted.detail["keys_revoked"] = revoked.into();
+        work.record(deleted).await?;
         work.changed(&Subject::Org(team.org_id)).await?;
         work.finish(&()).await
     }
@@ -120,11 +125,21 @@ pub(super) async fn find(
     org: Option<OrgId>,
     named: &str,
 ) -> Result<Team, ServiceError> {
+    find_where(conn, who, org, named, sees).await
+}
+
+async fn find_where(
+    conn: &mut Conn,
+    who: &Who,
+    org: Option<OrgId>,
+    named: &str,
+    fits: fn(&Who, &Team) -> bool,
+) -> Result<Team, ServiceError> {
     let mut found = match named.parse() {
         Ok(id) => teams::find(conn, id).await?.into_iter().collect(),
         Err(_) => teams::find_by_slug(conn, org.or(who.org()), named).await?,
     };
-    found.retain(|team| sees(who, team) && org.is_none_or(|org| team.org_id == org));
+    found.retain(|team| fits(who, team) && org.is_none_or(|org| team.org_id == org));
     match (found.pop(), found.pop()) {
         (Some(team), None) => Ok(team),
         (Some(_), Some(_)) => {
@@ -138,15 +153,17 @@ pub(super) async fn find(
 fn sees(who: &Who, team: &Team) -> bool {
     match who {
         Who::Operator => true,
-        Who::Person(person, _) => {
-            person.user.org_id == team.org_id
-                && (person.in_org.is_some() || person.in_teams.contains_key(&team.id))
-        }
+        Who::Person(person, _) => person.sees_team(team.org_id, team.id),
         Who::Key(holder, _) => {
             let boundary = holder.key.boundary;
             boundary.org() == team.org_id && boundary.team().is_none_or(|own| own == team.id)
         }
     }
+}
+
+/// Of a team that they belong to, people know that it exists wherever they act: it is where they can switch to.
+fn knows(who: &Who, team: &Team) -> bool {
+    sees(who, team) || matches!(who, Who::Person(person, _) if person.belongs_to.contains(&team.id))
 }
 
 async fn refuse_taken(conn: &mut Conn, team: &Team) -> Result<(), ServiceError> {

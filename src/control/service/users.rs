@@ -5,7 +5,9 @@ use serde_json::json;
 use super::{
     Caller, Control, Page, PageOf, ServiceError,
     caller::Who,
-    fields, members, orgs,
+    fields,
+    keys::record_ended,
+    members, orgs,
     rights::Rights,
     teams,
     work::{Deed, Work},
@@ -221,19 +223,8 @@ impl Control {
         self.may_touch(&mut work, &user, control::MEMBER_REMOVE, true).await?;
         let ended = keys::revoke_of_owner(&mut work.tx, user.id, work.now).await?;
         users::remove(&mut work.tx, user.id, work.now).await?;
-        for key in &ended {
-            let detail = json!({ "because": "its owner was removed" });
-            work.record(Deed {
-                org: user.org_id,
-                team: key.team,
-                table: "api_keys",
-                target: key.prefix.clone(),
-                action: "revoke",
-                event: "api_key.revoked",
-                detail,
-            })
-            .await?;
-        }
+        let because = json!({ "because": "its owner was removed" });
+        record_ended(&mut work, user.org_id, &ended, &because).await?;
         let detail = json!({ "email": user.email, "keys_revoked": ended.len() });
         work.record(deed(&user, None, "delete", "user.removed", detail)).await?;
         work.changed(&Subject::Org(user.org_id)).await?;
@@ -282,9 +273,8 @@ pub(super) async fn find(conn: &mut Conn, who: &Who, named: &str) -> Result<User
     let Some(user) = found.filter(|user| user.removed_at.is_none() && who.sees(user.org_id)) else {
         return Err(ServiceError::not_found("user", named));
     };
-    // A key that is bound to a team knows the people of that team, and whoever it speaks for.
-    if let Who::Key(holder, _) = who
-        && let Some(team) = holder.key.boundary.team()
+    // Who is bound to a team knows the people of that team, and whom they speak for.
+    if let Some(team) = who.only_team()
         && who.user() != Some(user.id)
         && !memberships::of_user(conn, user.id).await?.iter().any(|held| held.team_id == Some(team))
     {

@@ -53,7 +53,24 @@ impl Control {
 impl Work<'_> {
     /// Adds to the audit trail.
     pub(super) async fn record(&mut self, deed: Deed) -> Result<(), ServiceError> {
-        let event = Event {
+        self.record_all([deed]).await
+    }
+
+    /// Adds several events to the audit trail, in this order.
+    pub(super) async fn record_all(
+        &mut self,
+        deeds: impl IntoIterator<Item = Deed>,
+    ) -> Result<(), ServiceError> {
+        let mut events = Vec::new();
+        for deed in deeds {
+            self.recorded.push(deed.action);
+            events.push(self.event(deed));
+        }
+        Ok(audit::append(&mut self.tx, &events).await?)
+    }
+
+    fn event(&self, deed: Deed) -> Event {
+        Event {
             id: AuditId::new(self.now),
             at: self.now,
             org: Some(deed.org),
@@ -65,10 +82,7 @@ impl Work<'_> {
             actor: self.who.actor(),
             ip: self.who.ip().map(|ip| ip.to_string()),
             detail: deed.detail.to_string(),
-        };
-        audit::append(&mut self.tx, &event).await?;
-        self.recorded.push(deed.action);
-        Ok(())
+        }
     }
 
     /// Tells every node what no longer holds.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Denied, Holder, Permit, Principal};
+use super::{Denied, Holder, Method, Permit, Principal};
 use crate::domain::{
     boundary::Boundary, id::ProjectId, key::state::Status, permission::Permission, time::Timestamp,
 };
@@ -45,11 +45,14 @@ pub fn decide(
     let caller = caller.ok_or(Denied::Missing)?;
     match caller.life.status(now) {
         Status::Active | Status::Rotating => {}
-        Status::Expired => return Err(Denied::Expired),
-        Status::Revoked => return Err(Denied::Revoked),
+        Status::Expired => return Err(ended(caller, Denied::Expired)),
+        Status::Revoked => return Err(ended(caller, Denied::Revoked)),
     }
     if caller.holder == Holder::Gone {
-        return Err(Denied::Revoked);
+        return Err(ended(caller, Denied::Revoked));
+    }
+    if caller.is_idle(now) {
+        return Err(Denied::SessionEnded);
     }
     if !caller.networks.admit(client) {
         return Err(Denied::Address);
@@ -60,6 +63,15 @@ pub fn decide(
     match action.permission {
         Some(needed) if !caller.permissions.contains(needed) => Err(Denied::Scope(needed)),
         _ => Ok(Permit::new()),
+    }
+}
+
+/// However a session ended, the answer is one: sign in again.
+#[cold]
+const fn ended(caller: &Principal, how: Denied) -> Denied {
+    match caller.method {
+        Method::Session => Denied::SessionEnded,
+        _ => how,
     }
 }
 
@@ -107,6 +119,7 @@ mod tests {
             life: Life::begin(NOW, None),
             holder: Holder::Present,
             networks: Networks::default(),
+            activity: None,
         }
     }
 

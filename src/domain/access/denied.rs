@@ -14,6 +14,9 @@ pub enum Denied {
     /// The credential's time, or its grace after a rotation, is over.
     #[error("the credential has expired")]
     Expired,
+    /// The session was signed out or is over, or whoever signed in may no longer act there.
+    #[error("the session has ended")]
+    SessionEnded,
     /// The client's address is outside the credential's networks.
     #[error("the credential may not be used from this address")]
     Address,
@@ -32,6 +35,7 @@ impl Denied {
             Self::Missing => "credential_missing",
             Self::Revoked => "credential_revoked",
             Self::Expired => "credential_expired",
+            Self::SessionEnded => "session_expired",
             Self::Address => "ip_not_allowed",
             Self::Boundary => "boundary_mismatch",
             Self::Scope(_) => "scope_insufficient",

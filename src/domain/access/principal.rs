@@ -5,9 +5,11 @@ use std::fmt;
 use super::Networks;
 use crate::domain::{
     boundary::Boundary,
-    id::{ProjectId, UserId},
+    id::{KeyId, ProjectId, SessionId, UserId},
     key::state::Life,
     permission::PermissionSet,
+    session::Activity,
+    time::Timestamp,
 };
 
 /// How a caller proved who it is.
@@ -44,6 +46,17 @@ impl fmt::Display for Method {
     }
 }
 
+/// What a proved credential is, as far as anybody keeps something for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialId {
+    /// An API key.
+    Key(KeyId),
+    /// A person's session.
+    Session(SessionId),
+    /// A person, whom somebody else has vouched for.
+    Person(UserId),
+}
+
 /// Whether the person or organization that a credential speaks for is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
@@ -53,12 +66,20 @@ pub enum Holder {
     Gone,
 }
 
+impl Principal {
+    /// Whether it is a session that has rested too long.
+    #[inline]
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        self.activity.as_ref().is_some_and(|activity| activity.is_over(now))
+    }
+}
+
 /// A proved caller with everything a decision needs, so that deciding asks nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// How it proved itself.
     pub method: Method,
-    /// What names the credential in public: a key's prefix.
+    /// What names the credential in public: a key's prefix, a session's id.
     pub credential: Box<str>,
     /// Where it may act.
     pub boundary: Boundary,
@@ -76,4 +97,6 @@ pub struct Principal {
     pub holder: Holder,
     /// From where it may be used.
     pub networks: Networks,
+    /// For a session: how long it has rested.
+    pub activity: Option<Activity>,
 }

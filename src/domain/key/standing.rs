@@ -160,9 +160,9 @@ fn only(names: Option<&[String]>) -> Option<&str> {
 }
 
 impl Places<'_> {
-    /// Whether a key with this boundary still stands on this person: for a team or project, a place in that team
+    /// Whether what has this boundary still stands on this person: for a team or project, a place in that team
     /// or in the organization. Groups give roles to members; they make nobody one.
-    fn stands(&self, boundary: BoundaryKind) -> bool {
+    pub fn stands(&self, boundary: BoundaryKind) -> bool {
         let in_team = boundary != BoundaryKind::Org && self.in_team.is_some();
         self.active && (self.in_org.is_some() || in_team)
     }
@@ -170,7 +170,7 @@ impl Places<'_> {
     /// What this person holds inside a boundary, and the name of the role that says most about it: the highest of
     /// the profile's, else the one they hold directly, else the only one there is. A role held in a team says
     /// nothing outside the team.
-    fn hold(&self, book: &RoleBook<'_>, boundary: BoundaryKind) -> (PermissionSet, Option<Box<str>>) {
+    pub fn hold(&self, book: &RoleBook<'_>, boundary: BoundaryKind) -> (PermissionSet, Option<Box<str>>) {
         let in_team = self.in_team.flatten().filter(|_| boundary != BoundaryKind::Org);
         let direct: Vec<&str> = [self.in_org.flatten(), in_team].into_iter().flatten().collect();
         let carried = self.groups.iter().map(String::as_str).filter(|name| carries(book, name));

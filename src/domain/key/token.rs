@@ -91,6 +91,9 @@ pub enum BadShape {
     /// The fixed prefix is not recognizable.
     #[error("the literal must be 2 to 16 characters of a-z and 0-9 ending in `_`, such as `osk_`")]
     Literal,
+    /// The fixed prefix is not free.
+    #[error("the literal `lgs_` is that of sessions: choose another, such as `osk_`")]
+    Taken,
     /// The public part does not tell keys apart.
     #[error("the public part must have 6 to 32 characters")]
     Public,
@@ -117,6 +120,9 @@ impl KeyShape {
         let word = literal.strip_suffix(SEPARATOR).ok_or(BadShape::Literal)?;
         if !(1..=15).contains(&word.len()) || !Alphabet::Base36.accepts(word) {
             return Err(BadShape::Literal);
+        }
+        if literal == crate::domain::session::LITERAL {
+            return Err(BadShape::Taken);
         }
         if !(6..=32).contains(&public.length) {
             return Err(BadShape::Public);
@@ -201,6 +207,13 @@ pub struct Malformed;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no randomness: {0}")]
 pub struct NoEntropy(String);
+
+impl NoEntropy {
+    /// For this reason.
+    pub fn new(reason: &impl fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
 
 /// A well-formed key as somebody sent it: nothing is proved yet.
 #[derive(Clone, Copy)]

@@ -12,6 +12,7 @@ use super::pace::Pace;
 use crate::{
     config,
     domain::{
+        access::CredentialId,
         key::{
             secret::{HashFailed, KeyHash, MacKey},
             token::{Digest, KeyShape, Presented},
@@ -28,12 +29,12 @@ use crate::{
     },
 };
 
-/// Why a key was not accepted as anybody's.
+/// Why a credential was not accepted as anybody's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Not the shape of a key; nothing was looked up.
+    /// Not the shape of one; nothing was looked up.
     Malformed,
-    /// Nobody's key. Which part of it is wrong is told to nobody.
+    /// Nobody's. Which part of it is wrong is told to nobody.
     Invalid {
         /// The public characters it came with, for the log.
         prefix: Box<str>,
@@ -61,7 +62,7 @@ pub struct Keys {
     nobody: crate::domain::key::secret::Mac,
     hashing: Hashing,
     slow: SlowProofs,
-    failures: Failures,
+    failures: Arc<Failures>,
     pace: Arc<Pace>,
     clock: Clock,
     accept_foreign: bool,
@@ -81,7 +82,7 @@ impl Keys {
         Self {
             nobody: mac_key.mac(""),
             slow,
-            failures: Failures::new(config.auth.failures_per_minute, clock.clone()),
+            failures: Arc::new(Failures::new(config.auth.failures_per_minute, clock.clone())),
             pace: Arc::new(Pace::new(clock.clone())),
             accept_foreign: config.keys.accept_foreign,
             cache,
@@ -90,6 +91,11 @@ impl Keys {
             hashing,
             clock,
         }
+    }
+
+    /// The budgets of failures, for whoever proves other credentials.
+    pub fn failures(&self) -> Arc<Failures> {
+        Arc::clone(&self.failures)
     }
 
     /// Learns how long a verification takes, so that the first failure already takes as long.
@@ -161,14 +167,17 @@ impl Keys {
         if self.cache.is_proved(&digest, record.id) {
             return Ok(true);
         }
-        let proved = match record.proof.quick(presented, &self.mac_key) {
+        let Some(proof) = &record.proof else { return Ok(false) };
+        let proved = match proof.quick(presented, &self.mac_key) {
             Some(verdict) => verdict,
             None => self.verify_slowly(presented, digest, record, client).await?,
         };
         if proved {
             self.cache.proved(digest, record);
-            if record.proof.needs_mac(&self.mac_key) {
-                self.directory.heal(record.id, self.mac_key.mac(presented.text));
+            if let CredentialId::Key(key) = record.id
+                && proof.needs_mac(&self.mac_key)
+            {
+                self.directory.heal(key, self.mac_key.mac(presented.text));
             }
         }
         Ok(proved)
@@ -196,7 +205,10 @@ impl Keys {
                         public: &text[..public.min(text.len())],
                         secret: &text[text.len() - secret..],
                     };
-                    let proved = record.proof.hash.verify(&presented, record.proof.imported);
+                    let proved = record
+                        .proof
+                        .as_ref()
+                        .is_some_and(|proof| proof.hash.verify(&presented, proof.imported));
                     pace.measured(clock.uptime().saturating_sub(began));
                     proved
                 };
@@ -223,12 +235,7 @@ impl Keys {
             Some(record) => record.principal.credential.clone(),
             None => presented.public.into(),
         };
-        // Charged to what was sent, never to what was found: a budget that only keys have would tell which exist.
-        let named = match lookup {
-            Lookup::Public(public) => public,
-            Lookup::Foreign { leading, .. } => leading.as_str(),
-        };
-        let allowed = self.failures.allow(client, Some(named));
+        let allowed = self.failures.allow(client, lookup.named());
         self.pace.wait(began).await;
         if allowed { Failure::Invalid { prefix } } else { Failure::TooMany { prefix } }
     }

@@ -2,3 +2,4 @@
 
 pub mod key;
 mod pace;
+pub mod session;

@@ -69,6 +69,14 @@ pub enum Unheld {
 }
 
 impl Inbound {
+    /// The stream from the client; none once it was held.
+    pub fn unheld(self) -> Option<Incoming> {
+        match self {
+            Self::Streaming(incoming) => Some(incoming),
+            Self::Held(_) => None,
+        }
+    }
+
     /// Reads it whole and keeps it, to be looked at now and forwarded later. Asked again, gives the same.
     pub async fn hold(&mut self, how: Hold<'_>) -> Result<Bytes, Unheld> {
         let incoming = match self {

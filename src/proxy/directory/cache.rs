@@ -1,8 +1,8 @@
 //! What this node remembers of the directory.
 //!
 //! Two memories with different lives. That a secret is the secret of a key (`proofs`) is true for ever, because
-//! a key's hash never changes. What the key may do (`keys`) is true until the change feed names it. Neither has
-//! a time to live: freshness belongs to the node, which knows when it last heard the feed (`feed.rs`).
+//! a key's hash never changes. What a key or a session may do (`keys`, `sessions`) is true until the change feed names
+//! it. Neither has a time to live: freshness belongs to the node, which knows when it last heard the feed (`feed.rs`).
 //!
 //! A record that was being read while the feed moved is used for the request that asked, and not remembered:
 //! remembering it could bring a revoked key back.
@@ -15,16 +15,19 @@ use tokio::{
 };
 
 use super::{
-    Changes, Directory, Lookup, Record, Rules, Unavailable,
+    Changes, Directory, Entry, Lookup, Record, Rules, Unavailable,
+    activity::Activities,
     feed::{Feed, Freshness},
     registry::Registry,
 };
 use crate::{
     config,
     domain::{
-        id::{ChangeId, KeyId},
+        access::CredentialId,
+        id::{ChangeId, SessionId},
         key::token::Digest,
-        time::{Clock, Moment},
+        session::Activity,
+        time::{Clock, Moment, Timestamp},
     },
     proxy::throttle::Limiters,
     runtime::{single_flight::SingleFlight, tasks::Tasks},
@@ -52,7 +55,9 @@ struct Shared {
     clock: Clock,
     keys: moka::sync::Cache<Lookup, Arc<Record>>,
     unknown: moka::sync::Cache<Lookup, ChangeId>,
-    proofs: moka::sync::Cache<Digest, KeyId>,
+    sessions: moka::sync::Cache<Lookup, Arc<Record>>,
+    proofs: moka::sync::Cache<Digest, CredentialId>,
+    activities: Activities,
     registry: Registry,
     limiters: Limiters,
     feed: Feed,
@@ -62,12 +67,13 @@ struct Shared {
     following: tokio::sync::Mutex<()>,
     slots: Semaphore,
     key_metrics: Arc<CacheMetrics>,
+    session_metrics: Arc<CacheMetrics>,
     proof_metrics: Arc<CacheMetrics>,
     metrics: Arc<Metrics>,
 }
 
 impl Cache {
-    /// An empty memory of `capacity` keys.
+    /// An empty memory of `capacity` keys and as many sessions.
     pub fn new(
         directory: Arc<dyn Directory>,
         settings: &config::Auth,
@@ -81,7 +87,9 @@ impl Cache {
             directory,
             keys: moka::sync::Cache::new(capacity),
             unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY),
+            sessions: moka::sync::Cache::new(capacity),
             proofs: moka::sync::Cache::new(capacity),
+            activities: Activities::default(),
             registry: Registry::default(),
             limiters: Limiters::new(clock.clone()),
             feed: Feed::new(settings),
@@ -91,39 +99,59 @@ impl Cache {
             slots: Semaphore::new(CONCURRENT_LOADS),
             clock,
             key_metrics: metrics.cache("keys"),
+            session_metrics: metrics.cache("sessions"),
             proof_metrics: metrics.cache("proofs"),
             metrics: Arc::clone(metrics),
         }))
     }
 
-    /// The record of a key, from memory or from the directory.
+    /// The record of a credential, from memory or from the directory.
     pub async fn find(&self, lookup: &Lookup, rules: &Arc<Rules>) -> Loaded {
         self.freshen().await?;
-        if let Some(record) = self.0.keys.get(lookup)
+        let (memory, metrics) = self.memory(lookup);
+        if let Some(record) = memory.get(lookup)
             && record.is_live(rules.generation)
         {
-            self.0.key_metrics.hit.inc();
+            metrics.hit.inc();
             return Ok(Some(record));
         }
         if self.0.unknown.get(lookup) == Some(self.0.feed.position()) {
-            self.0.key_metrics.negative_hit.inc();
+            metrics.negative_hit.inc();
             return Ok(None);
         }
-        self.0.key_metrics.miss.inc();
+        metrics.miss.inc();
         self.load(lookup, rules).await
     }
 
+    /// The same from the directory whatever is remembered: another node may know of a later use of a session.
+    pub async fn find_anew(&self, lookup: &Lookup, rules: &Arc<Rules>) -> Loaded {
+        self.load(lookup, rules).await
+    }
+
+    /// The sessions whose last use is at least `grain` later than what was written down.
+    pub fn unwritten_activity(&self, grain: Duration) -> Vec<(SessionId, Timestamp)> {
+        self.0.activities.unwritten(grain)
+    }
+
+    /// These uses of sessions are written down.
+    pub fn activity_written(&self, batch: &[(SessionId, Timestamp)]) {
+        self.0.activities.written(batch);
+    }
+
     /// Whether this credential was proved to be this key's before.
-    pub fn is_proved(&self, credential: &Digest, key: KeyId) -> bool {
+    pub fn is_proved(&self, credential: &Digest, key: CredentialId) -> bool {
         let proved = self.0.proofs.get(credential) == Some(key);
         if proved { &self.0.proof_metrics.hit } else { &self.0.proof_metrics.miss }.inc();
         proved
     }
 
-    /// A worker found a key by heart: a hit all the same.
+    /// A worker found this by heart: a hit all the same.
     #[inline]
-    pub fn count_hit(&self) {
-        self.0.key_metrics.hit.inc();
+    pub fn count_hit(&self, record: &Record) {
+        match record.id {
+            CredentialId::Session(_) => self.0.session_metrics.hit.inc(),
+            CredentialId::Key(_) | CredentialId::Person(_) => self.0.key_metrics.hit.inc(),
+        }
     }
 
     /// Remembers that this credential is this key's, and the key with it.
@@ -173,9 +201,9 @@ impl Cache {
         self.0.feed.is_up()
     }
 
-    /// Number of keys and of proofs in memory.
-    pub fn len(&self) -> (u64, u64) {
-        (self.0.keys.entry_count(), self.0.proofs.entry_count())
+    /// Number of keys, of sessions and of proofs in memory.
+    pub fn len(&self) -> [u64; 3] {
+        [self.0.keys.entry_count(), self.0.sessions.entry_count(), self.0.proofs.entry_count()]
     }
 
     /// Drops limiters that nobody needs.
@@ -220,8 +248,9 @@ impl Cache {
             Changes::These { changed, .. } => {
                 for change in changed {
                     for record in shared.registry.end(change.subject) {
-                        shared.keys.invalidate(&record.lookup);
-                        shared.key_metrics.evict.inc();
+                        let (memory, metrics) = self.memory(&record.lookup);
+                        memory.invalidate(&record.lookup);
+                        metrics.evict.inc();
                     }
                     shared.metrics.store.revocation_lag.observe(shared.clock.now().since(change.at));
                 }
@@ -273,12 +302,11 @@ impl Cache {
                 }
                 return Ok(None);
             };
-            let limiter = entry.rate.map(|rate| shared.limiters.of(entry.family, rate));
-            let record = Arc::new(Record::new(entry, lookup.clone(), limiter, rules));
+            let record = Arc::new(self.record(entry, lookup, rules));
             // Registered before the feed is looked at again: a change from here on ends the record itself.
             shared.registry.add(&record);
             if shared.feed.position() == seen {
-                if matches!(lookup, Lookup::Public(_)) {
+                if matches!(lookup, Lookup::Public(_) | Lookup::Session(_)) {
                     self.remember(&record);
                 }
                 return Ok(Some(record));
@@ -290,15 +318,34 @@ impl Cache {
         Ok(read)
     }
 
+    fn record(&self, mut entry: Entry, lookup: &Lookup, rules: &Rules) -> Record {
+        let limiter = entry.rate.map(|rate| self.0.limiters.of(entry.family, rate));
+        if let (CredentialId::Session(session), Some(stored)) = (entry.id, entry.seen_at) {
+            let last = self.0.activities.of(session, stored);
+            entry.principal.activity = Some(Activity { last, idle: rules.sessions.idle });
+        }
+        Record::new(entry, lookup.clone(), limiter, rules)
+    }
+
     /// A foreign key is remembered only once proved, because its name is chosen by whoever sends it.
     fn remember(&self, record: &Arc<Record>) {
-        self.0.key_metrics.insert.inc();
-        self.0.keys.insert(record.lookup.clone(), Arc::clone(record));
+        let (memory, metrics) = self.memory(&record.lookup);
+        metrics.insert.inc();
+        memory.insert(record.lookup.clone(), Arc::clone(record));
+    }
+
+    /// Sessions have a space of their own, so that neither kind evicts the other.
+    fn memory(&self, lookup: &Lookup) -> (&moka::sync::Cache<Lookup, Arc<Record>>, &CacheMetrics) {
+        match lookup {
+            Lookup::Session(_) => (&self.0.sessions, &self.0.session_metrics),
+            Lookup::Public(_) | Lookup::Foreign { .. } => (&self.0.keys, &self.0.key_metrics),
+        }
     }
 
     fn forget_everything(&self) {
         self.0.registry.end_everything();
         self.0.keys.invalidate_all();
+        self.0.sessions.invalidate_all();
         self.0.unknown.invalidate_all();
     }
 }

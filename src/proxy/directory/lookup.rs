@@ -1,10 +1,10 @@
-//! By what a key is found.
+//! By what a credential is found.
 
 use std::fmt;
 
 use crate::domain::key::token::Digest;
 
-/// The name under which a presented key is looked for.
+/// The name under which a presented credential is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lookup {
     /// The public characters of a key of the platform's own shape.
@@ -16,6 +16,20 @@ pub enum Lookup {
         /// Its first characters.
         leading: Leading,
     },
+    /// A session: by the SHA-256 of its token, which only its bearer has.
+    Session(Digest),
+}
+
+impl Lookup {
+    /// What failures are counted against: what was sent, never what was found. A budget that only keys have would tell
+    /// which exist.
+    pub(in crate::proxy) fn named(&self) -> Option<&str> {
+        match self {
+            Self::Public(public) => Some(public),
+            Self::Foreign { leading, .. } => Some(leading.as_str()),
+            Self::Session(_) => None,
+        }
+    }
 }
 
 /// The first characters of a foreign key: part of a secret, so they never print.

@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 
 use super::{Answer, Change, Changes, Directory, Entry, Lookup, Rules, Subject};
 use crate::domain::{
+    access::CredentialId,
     id::{ChangeId, KeyId},
     key::secret::Mac,
     time::Timestamp,
 };
 
-/// Keys by name, and the changes made to them.
+/// Credentials by name, and the changes made to them.
 #[derive(Debug, Default)]
 pub struct MemoryDirectory {
     state: Mutex<State>,
@@ -29,10 +30,10 @@ struct State {
 }
 
 impl MemoryDirectory {
-    /// Puts a key in, or replaces it; whoever follows hears of it.
+    /// Puts one in, or replaces it; whoever follows hears of it.
     pub fn put(&self, lookup: Lookup, entry: Entry, at: Timestamp) {
         let mut state = self.state();
-        state.changes.push(Change { subject: Subject::Key(entry.id), at });
+        state.changes.push(Change { subject: Subject::Credential(entry.id), at });
         state.entries.insert(lookup, entry);
         drop(state);
         self.news.notify_one();
@@ -76,7 +77,8 @@ impl Directory for MemoryDirectory {
         state
             .entries
             .values_mut()
-            .filter(|entry| entry.id == key)
-            .for_each(|entry| entry.proof.mac = Some(mac));
+            .filter(|entry| entry.id == CredentialId::Key(key))
+            .filter_map(|entry| entry.proof.as_mut())
+            .for_each(|proof| proof.mac = Some(mac));
     }
 }

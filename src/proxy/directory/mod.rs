@@ -3,6 +3,7 @@
 //! [`Directory`] is the port; [`Cache`] remembers what it said; [`follow`] keeps the memory honest by the
 //! change feed. A secret's proof never grows old, the state of a key does: see [`cache`].
 
+mod activity;
 pub mod cache;
 mod feed;
 pub mod follow;
@@ -20,7 +21,7 @@ pub use record::{Proof, Record};
 pub use rules::Rules;
 
 use crate::domain::{
-    access::{Principal, RatePerMinute},
+    access::{CredentialId, Principal, RatePerMinute},
     id::{ChangeId, KeyId, OrgId},
     key::secret::Mac,
     time::Timestamp,
@@ -29,10 +30,10 @@ use crate::domain::{
 /// An answer that may take a while.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
-/// Where keys and their changes are read.
+/// Where credentials and their changes are read.
 pub trait Directory: Send + Sync + 'static {
-    /// The key of this name, judged by these rules, with everything joined that a decision needs; `None` when nobody holds it, or when
-    /// its row is damaged (which the directory reports, once).
+    /// The credential of this name, judged by these rules, with everything joined that a decision needs; `None` when
+    /// nobody holds it, or when its row is damaged (which the directory reports, once).
     fn find<'a>(&'a self, lookup: &'a Lookup, rules: &'a Rules) -> Answer<'a, Option<Entry>>;
 
     /// The position of the newest change.
@@ -53,21 +54,23 @@ pub trait Directory: Send + Sync + 'static {
 #[error("the store cannot be reached: {0}")]
 pub struct Unavailable(pub String);
 
-/// A key as the directory knows it.
+/// A credential as the directory knows it.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Which key.
-    pub id: KeyId,
+    /// Which.
+    pub id: CredentialId,
     /// The first key of its rotation chain: limits are shared along the chain.
-    pub family: KeyId,
+    pub family: CredentialId,
     /// Who presents it.
     pub principal: Principal,
     /// Its own rate limit, or the default one.
     pub rate: Option<RatePerMinute>,
-    /// What proves it.
-    pub proof: Proof,
+    /// What proves a key; none: it is found by the digest of all of it, and whoever has that has it.
+    pub proof: Option<Proof>,
     /// When a rotation replaced it.
     pub rotated_at: Option<Timestamp>,
+    /// For a session: when it was last used, as far as that was written down.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// A stretch of the change feed.
@@ -99,8 +102,8 @@ pub struct Change {
 /// What one change names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// One key.
-    Key(KeyId),
+    /// One key, one session, or all that speaks for one person by somebody else's word.
+    Credential(CredentialId),
     /// Everything of an organization: its members, teams, projects, roles.
     Org(OrgId),
 }

@@ -1,4 +1,4 @@
-//! A key as the data plane holds it: everything a request needs, made once.
+//! A credential as the data plane holds it: everything a request needs, made once.
 
 use std::sync::{
     Arc,
@@ -8,8 +8,7 @@ use std::sync::{
 use super::{Entry, Lookup, Rules};
 use crate::{
     domain::{
-        access::Principal,
-        id::KeyId,
+        access::{CredentialId, Principal},
         key::secret::{KeyHash, Mac, MacKey, MacVerdict},
         key::token::Presented,
     },
@@ -47,18 +46,18 @@ impl Proof {
     }
 }
 
-/// A key in memory. Shared by all workers; a change of the key or its organization ends it for all of them at
+/// A credential in memory. Shared by all workers; a change of it or its organization ends it for all of them at
 /// once, by one flag.
 #[derive(Debug)]
 pub struct Record {
-    /// Which key.
-    pub id: KeyId,
+    /// Which.
+    pub id: CredentialId,
     /// By what it was found.
     pub lookup: Lookup,
     /// Who presents it.
     pub principal: Principal,
-    /// What proves it.
-    pub proof: Proof,
+    /// What proves a key; none: it was found by the digest of all of it.
+    pub proof: Option<Proof>,
     /// The headers that tell the upstream who is calling.
     pub identity: Identity,
     /// Its rate limit, shared along a rotation chain.

@@ -1,4 +1,4 @@
-//! Every record alive, by the key and the organization it belongs to.
+//! Every record alive, by the credential and the organization it belongs to.
 //!
 //! Records are held in several places: the shared cache, each worker's own map, requests on their way. A change
 //! must reach all of them, also those that the shared cache has evicted; so they are found here, by weak
@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Record, Subject};
-use crate::domain::id::{KeyId, OrgId};
+use crate::domain::{access::CredentialId, id::OrgId};
 
 /// Dead references are swept after this many additions.
 const SWEEP_AFTER: usize = 1024;
@@ -20,8 +20,8 @@ pub(super) struct Registry(Mutex<Index>);
 
 #[derive(Default)]
 struct Index {
-    keys: HashMap<KeyId, Vec<Weak<Record>>>,
-    orgs: HashMap<OrgId, HashSet<KeyId>>,
+    records: HashMap<CredentialId, Vec<Weak<Record>>>,
+    orgs: HashMap<OrgId, HashSet<CredentialId>>,
     added: usize,
 }
 
@@ -29,10 +29,10 @@ impl Registry {
     /// From now on, changes reach this record.
     pub(super) fn add(&self, record: &Arc<Record>) {
         let mut index = self.index();
-        index.keys.entry(record.id).or_default().push(Arc::downgrade(record));
+        index.records.entry(record.id).or_default().push(Arc::downgrade(record));
         index.orgs.entry(record.principal.boundary.org()).or_default().insert(record.id);
         index.added += 1;
-        if index.added >= SWEEP_AFTER.max(index.keys.len()) {
+        if index.added >= SWEEP_AFTER.max(index.records.len()) {
             index.sweep();
         }
     }
@@ -40,17 +40,17 @@ impl Registry {
     /// Ends what a change names, and returns what was ended.
     pub(super) fn end(&self, subject: Subject) -> Vec<Arc<Record>> {
         let mut index = self.index();
-        let keys = match subject {
-            Subject::Key(key) => vec![key],
+        let named = match subject {
+            Subject::Credential(id) => vec![id],
             Subject::Org(org) => index.orgs.remove(&org).into_iter().flatten().collect(),
         };
-        keys.iter().filter_map(|key| index.keys.remove(key)).flat_map(|records| end_all(&records)).collect()
+        named.iter().filter_map(|id| index.records.remove(id)).flat_map(|records| end_all(&records)).collect()
     }
 
     /// Ends everything.
     pub(super) fn end_everything(&self) {
         let index = std::mem::take(&mut *self.index());
-        for records in index.keys.values() {
+        for records in index.records.values() {
             end_all(records);
         }
     }
@@ -64,13 +64,13 @@ impl Index {
     /// Costs as much as was added since the last sweep, so additions stay cheap on average.
     fn sweep(&mut self) {
         self.added = 0;
-        self.keys.retain(|_, records| {
+        self.records.retain(|_, records| {
             records.retain(|record| record.strong_count() > 0);
             !records.is_empty()
         });
-        let Self { keys, orgs, .. } = self;
+        let Self { records, orgs, .. } = self;
         orgs.retain(|_, members| {
-            members.retain(|key| keys.contains_key(key));
+            members.retain(|id| records.contains_key(id));
             !members.is_empty()
         });
     }

@@ -17,6 +17,8 @@ pub struct Rules {
     pub identity: config::Identity,
     /// The rate limit of keys without their own.
     pub default_rate: Option<RatePerMinute>,
+    /// How long sessions rest, and in which cookie they come.
+    pub sessions: config::Sessions,
     /// Grows with every reload.
     pub generation: u64,
 }
@@ -28,6 +30,7 @@ impl Rules {
             profile: Arc::clone(&config.profile),
             identity: config.identity.clone(),
             default_rate: config.rate_limit.default_per_minute,
+            sessions: config.sessions,
             generation,
         }
     }

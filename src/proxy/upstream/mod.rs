@@ -15,7 +15,8 @@ use crate::{config, proxy::route::Routes};
 /// The upstreams of all routes.
 #[derive(Debug)]
 pub struct Upstreams {
-    by_route: Vec<Rc<Upstream>>,
+    /// None for routes that lead elsewhere.
+    by_route: Vec<Option<Rc<Upstream>>>,
 }
 
 /// Which worker this is, of how many.
@@ -42,7 +43,8 @@ impl Upstreams {
     ///
     /// Call it inside the worker's `LocalSet`: idle connections are swept by a task there.
     pub fn new(routes: &Routes, worker: Worker, previous: Option<&Self>) -> Self {
-        let mut known: Vec<Rc<Upstream>> = previous.map(|old| old.by_route.clone()).unwrap_or_default();
+        let mut known: Vec<Rc<Upstream>> =
+            previous.map(|old| old.by_route.iter().flatten().cloned().collect()).unwrap_or_default();
         let mut upstream = |wanted: &Arc<config::Upstream>| {
             if let Some(same) = known.iter().find(|known| *known.config == **wanted) {
                 return Rc::clone(same);
@@ -51,12 +53,17 @@ impl Upstreams {
             known.push(Rc::clone(&new));
             new
         };
-        Self { by_route: routes.iter().map(|route| upstream(&route.upstream)).collect() }
+        let of = |route: &config::Route| match &route.destination {
+            config::Destination::Upstream(wanted) => Some(upstream(wanted)),
+            config::Destination::Control => None,
+        };
+        Self { by_route: routes.iter().map(of).collect() }
     }
 
-    /// The upstream of the route with this [index](super::route::Match::index).
+    /// The upstream of the route with this [index](super::route::Match::index); none where it has another
+    /// destination.
     pub fn of(&self, route: usize) -> Option<&Rc<Upstream>> {
-        self.by_route.get(route)
+        self.by_route.get(route)?.as_ref()
     }
 }
 

@@ -32,7 +32,10 @@ use tokio::{
 };
 
 use self::framing::Framing;
-pub use self::{framing::Flaw, refusal::Refusing};
+pub use self::{
+    framing::Flaw,
+    refusal::{Answers, Refusing, last_words},
+};
 
 /// A client's connection, to be given to hyper.
 #[derive(Debug)]
@@ -55,7 +58,6 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct Flaws {
     any: AtomicBool,
-    strange_version: AtomicBool,
     found: Mutex<VecDeque<(u64, Flaw)>>,
 }
 
@@ -72,18 +74,15 @@ impl<S> Watched<S> {
             self.flaws.found.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, flaw));
             self.flaws.any.store(true, Ordering::Release);
         });
-        if self.framing.saw_strange_version() {
-            self.flaws.strange_version.store(true, Ordering::Release);
-        }
+    }
+
+    /// Whether the client speaks a version of HTTP that we do not; hyper refuses it without saying so.
+    const fn saw_strange_version(&self) -> bool {
+        self.framing.saw_strange_version()
     }
 }
 
 impl Watch {
-    /// Whether the client speaks a version of HTTP that we do not; hyper refuses it without saying so.
-    pub fn saw_strange_version(&self) -> bool {
-        self.flaws.strange_version.load(Ordering::Acquire)
-    }
-
     /// Puts a flaw of this request where [`authority`](super::headers::authority) finds it. Call it first, and
     /// once for each request, in the order in which they come.
     pub fn mark<B>(&self, request: &mut Request<B>) {

@@ -4,62 +4,72 @@
 use std::{
     io,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Watch;
-use crate::proxy::{headers::X_REQUEST_ID, record::Turn, reject::Refusal, server::Peer, worker::Worker};
+use super::Watched;
+use crate::{
+    domain::time::Timestamp,
+    proxy::{headers::X_REQUEST_ID, reject::Refusal},
+};
 
-/// A client's connection whose refusals are ours.
-pub struct Refusing<S> {
-    stream: S,
-    turn: Rc<Turn>,
-    watch: Rc<Watch>,
-    /// Our answer in place of hyper's, as far as it is not written yet.
-    own: Bytes,
-    worker: Rc<Worker>,
-    peer: Rc<Peer>,
+/// Who answers on a connection.
+pub trait Answers {
+    /// Whether a request is being answered: what is written meanwhile is no refusal of hyper's.
+    fn is_answering(&self) -> bool;
+
+    /// Everything that was to be written is written.
+    fn flushed(&self);
+
+    /// The answer to what could not be read, counted and logged.
+    fn refuse(&self, refusal: &Refusal) -> Response<Bytes>;
 }
 
-impl<S> Refusing<S> {
-    /// Wraps an accepted connection. `turn` says whether a request is being answered.
-    pub fn new(stream: S, turn: Rc<Turn>, watch: Rc<Watch>, worker: Rc<Worker>, peer: Rc<Peer>) -> Self {
-        Self { stream, turn, watch, own: Bytes::new(), worker, peer }
+/// A client's connection whose refusals are ours.
+pub struct Refusing<S, A> {
+    stream: Watched<S>,
+    answers: A,
+    /// Our answer in place of hyper's, as far as it is not written yet.
+    own: Bytes,
+}
+
+impl<S, A: Answers> Refusing<S, A> {
+    /// Wraps an accepted connection.
+    pub fn new(stream: Watched<S>, answers: A) -> Self {
+        Self { stream, answers, own: Bytes::new() }
     }
 
     /// The answer to give instead of what hyper is about to write, if that is one of its own.
     fn instead_of(&self, theirs: &[u8]) -> Option<Bytes> {
-        if self.turn.is_taken() || !theirs.ends_with(b"\r\n\r\n") {
+        if self.answers.is_answering() || !theirs.ends_with(b"\r\n\r\n") {
             return None;
         }
         let status = theirs.strip_prefix(b"HTTP/1.1 ").or_else(|| theirs.strip_prefix(b"HTTP/1.0 "))?;
         let refusal = match StatusCode::from_bytes(status.get(..3)?).ok()? {
-            StatusCode::BAD_REQUEST if self.watch.saw_strange_version() => Refusal::VersionNotSupported,
+            StatusCode::BAD_REQUEST if self.stream.saw_strange_version() => Refusal::VersionNotSupported,
             StatusCode::BAD_REQUEST => Refusal::Unreadable,
             StatusCode::URI_TOO_LONG => Refusal::UriTooLong,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Refusal::HeadersTooLarge,
             _ => return None,
         };
-        let id = self.worker.refused_unread(&self.peer, &refusal);
-        let serving = self.worker.serving();
-        let mut response = refusal.response(&serving.snapshot.rules.profile, &id);
-        let headers = response.headers_mut();
-        headers.insert(X_REQUEST_ID, id);
-        if let Some(date) = self.worker.gateway.clock.now().http_date().and_then(|date| date.try_into().ok())
-        {
-            headers.insert(http::header::DATE, date);
-        }
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-        Some(written(&response))
+        Some(written(&self.answers.refuse(&refusal)))
     }
 }
 
-impl<S: AsyncWrite + Unpin> Refusing<S> {
+/// What hyper would have put on the answer: nothing after what it could not read may be believed.
+pub fn last_words(headers: &mut HeaderMap, request_id: HeaderValue, now: Timestamp) {
+    headers.insert(X_REQUEST_ID, request_id);
+    if let Some(date) = now.http_date().and_then(|date| date.try_into().ok()) {
+        headers.insert(http::header::DATE, date);
+    }
+    headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, A: Answers> Refusing<S, A> {
     fn poll_own(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.own.has_remaining() {
             let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.own))?;
@@ -89,7 +99,7 @@ fn written(response: &Response<Bytes>) -> Bytes {
     text.into()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Refusing<S> {
+impl<S: AsyncRead + Unpin, A: Unpin> AsyncRead for Refusing<S, A> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -99,7 +109,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Refusing<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Refusing<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, A: Answers + Unpin> AsyncWrite for Refusing<S, A> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_own(context))?;
@@ -139,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Refusing<S> {
         ready!(this.poll_own(context))?;
         ready!(Pin::new(&mut this.stream).poll_flush(context))?;
         // hyper flushes only when it has nothing left to write.
-        this.turn.flushed();
+        this.answers.flushed();
         Poll::Ready(Ok(()))
     }
 

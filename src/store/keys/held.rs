@@ -14,6 +14,7 @@ use crate::domain::{
 use crate::store::{
     db::{Columns, Conn, Db, Row, hex},
     error::StoreError,
+    people::{Place, custom_roles, place},
 };
 
 /// A key and those it stands on.
@@ -62,13 +63,6 @@ pub struct Person {
     pub in_team: Option<Place>,
     /// The roles that their groups carry.
     pub groups: Vec<String>,
-}
-
-/// A membership.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The role; none: what groups give.
-    pub role: Option<String>,
 }
 
 impl Held {
@@ -255,27 +249,6 @@ fn with_people(row: &Row) -> Result<Minter, StoreError> {
     Ok(Minter { key, owner, issuer })
 }
 
-/// The organization's own roles. A damaged one gives nothing and harms nobody else.
-fn custom_roles(columns: &Columns<'_>) -> Vec<CustomRole> {
-    let text = columns.maybe_text("custom_roles").unwrap_or_else(|error| {
-        tracing::error!(%error, "store.row_damaged");
-        None
-    });
-    let read = |line: &str| {
-        let (name, permissions) = line.split_once('\t')?;
-        Some(CustomRole { name: name.into(), permissions: serde_json::from_str(permissions).ok()? })
-    };
-    let mut roles = Vec::new();
-    for line in text.unwrap_or_default().lines() {
-        if let Some(role) = read(line) {
-            roles.push(role);
-        } else {
-            tracing::error!(error = %columns.bad("custom_roles", "damaged"), "store.row_damaged");
-        }
-    }
-    roles
-}
-
 /// The columns of a person.
 struct Names {
     email: &'static str,
@@ -301,17 +274,13 @@ const ISSUER: Names = Names {
 };
 
 fn person(columns: &Columns<'_>, id: UserId, names: &Names) -> Result<Person, StoreError> {
-    let place = |column| -> Result<Option<Place>, StoreError> {
-        let role = columns.maybe_text(column)?;
-        Ok(role.map(|role| Place { role: Some(role).filter(|role| !role.is_empty()) }))
-    };
     let groups = columns.maybe_text(names.groups)?.unwrap_or_default();
     Ok(Person {
         id,
         email: columns.text(names.email)?,
         active: columns.number(names.active)? == 1,
-        in_org: place(names.in_org)?,
-        in_team: place(names.in_team)?,
+        in_org: place(columns, names.in_org)?,
+        in_team: place(columns, names.in_team)?,
         groups: groups.lines().map(str::to_owned).collect(),
     })
 }

@@ -8,11 +8,11 @@ mod write;
 use std::{fmt, net::IpAddr, str::FromStr};
 
 pub use self::{
-    held::{FOREIGN_PREFIX, Held, Minter, Person, Place, digest_lookup, find, find_by_prefix, find_foreign},
+    held::{FOREIGN_PREFIX, Held, Minter, Person, digest_lookup, find, find_by_prefix, find_foreign},
     list::{Census, Filter, Listed, Page, active_families, census, find_any, has_children, is_taken, list},
     write::{
         Details, Ended, insert, link_successor, move_children, revoke, revoke_of_children, revoke_of_owner,
-        set_details, set_life, set_mac,
+        revoke_within, set_details, set_life, set_mac,
     },
 };
 use super::{

@@ -3,6 +3,7 @@
 use super::{Key, Lookup, mac_text};
 use crate::domain::{
     access::{Networks, RatePerMinute},
+    boundary::Boundary,
     id::{KeyId, TeamId, UserId},
     key::{secret::Mac, state::Life},
     time::Timestamp,
@@ -131,6 +132,8 @@ pub struct Ended {
     pub id: KeyId,
     /// The team in which it acted.
     pub team: Option<TeamId>,
+    /// Where it acted, in a word.
+    pub scope: String,
     /// Its public characters.
     pub prefix: String,
     /// What it is looked up by.
@@ -154,7 +157,7 @@ pub async fn revoke_of_children(tx: &mut Tx, id: KeyId, at: Timestamp) -> Result
              SELECT id FROM api_keys WHERE parent_id = $1
              UNION SELECT k.id FROM api_keys k JOIN minted m ON k.parent_id = m.id)
          UPDATE api_keys SET revoked_at = $2 WHERE id IN (SELECT id FROM minted) AND revoked_at IS NULL
-         RETURNING id, team_id, prefix, foreign_lookup",
+         RETURNING id, team_id, scope, prefix, foreign_lookup",
     )
     .bind(id.to_string())
     .bind(at.micros())
@@ -167,9 +170,26 @@ pub async fn revoke_of_children(tx: &mut Tx, id: KeyId, at: Timestamp) -> Result
 pub async fn revoke_of_owner(tx: &mut Tx, owner: UserId, at: Timestamp) -> Result<Vec<Ended>, StoreError> {
     let rows = sqlx::query::<Db>(
         "UPDATE api_keys SET revoked_at = $2 WHERE owner_user_id = $1 AND revoked_at IS NULL
-         RETURNING id, team_id, prefix, foreign_lookup",
+         RETURNING id, team_id, scope, prefix, foreign_lookup",
     )
     .bind(owner.to_string())
+    .bind(at.micros())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(ended).collect()
+}
+
+/// Ends every key that acts in this place, before the place itself goes; gives those that were not ended before.
+pub async fn revoke_within(tx: &mut Tx, place: &Boundary, at: Timestamp) -> Result<Vec<Ended>, StoreError> {
+    let rows = sqlx::query::<Db>(
+        "UPDATE api_keys SET revoked_at = $4
+         WHERE org_id = $1 AND ($2 IS NULL OR team_id = $2) AND ($3 IS NULL OR project_id = $3)
+           AND revoked_at IS NULL
+         RETURNING id, team_id, scope, prefix, foreign_lookup",
+    )
+    .bind(place.org().to_string())
+    .bind(place.team().map(|id| id.to_string()))
+    .bind(place.project().map(|id| id.to_string()))
     .bind(at.micros())
     .fetch_all(&mut **tx)
     .await?;
@@ -182,7 +202,8 @@ fn ended(row: &Row) -> Result<Ended, StoreError> {
     let lookup = columns.maybe_text("foreign_lookup")?.unwrap_or_else(|| prefix.clone());
     // What does not parse must not keep the key alive.
     let team = columns.maybe_parse("team_id").unwrap_or_default();
-    Ok(Ended { id: columns.parse("id")?, team, prefix, lookup })
+    let scope = columns.text("scope").unwrap_or_default();
+    Ok(Ended { id: columns.parse("id")?, team, scope, prefix, lookup })
 }
 
 /// Stores the fast proof of keys that were proved the slow way. No change of state: nobody is told.

@@ -54,7 +54,7 @@ fn request(mut line: Line<'_>, record: &AccessRecord) {
 
 /// A path without needless encoding (RFC 3986 section 6.2.2.2): `osk%5F...` is a key as well and has to look like one
 /// to be cut.
-fn legible(path: &str) -> Cow<'_, str> {
+pub(super) fn legible(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
     }

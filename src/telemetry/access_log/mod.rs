@@ -2,9 +2,10 @@
 //!
 //! A worker builds an [`AccessRecord`] from values it already holds (shared header bytes, no formatting) and
 //! [pushes](AccessLog::push) it into a bounded queue; the writer thread turns records into lines and writes
-//! them in batches. A worker never waits: when standard output does not take the lines (a full disk, a pipe
+//! them in batches. The same thread hands the requests of known tenants to whoever keeps them (`kept`). A worker never waits: when standard output does not take the lines (a full disk, a pipe
 //! that nobody reads), the queue fills, further records are dropped and counted, and proxying goes on.
 
+mod kept;
 mod line;
 mod record;
 
@@ -21,7 +22,13 @@ use std::{
 
 use crossbeam_queue::ArrayQueue;
 
-pub use self::record::{AccessRecord, AuthFailure};
+use tokio::sync::mpsc;
+
+use self::kept::Keeper;
+pub use self::{
+    kept::KeptRequest,
+    record::{AccessRecord, AuthFailure},
+};
 use super::{
     line::LineFormat,
     metrics::{
@@ -34,6 +41,17 @@ use super::{
 /// The way into the access log. Cheap to clone; clones write to one sink.
 #[derive(Clone)]
 pub struct AccessLog(Option<Arc<Shared>>);
+
+/// Where requests go.
+#[derive(Default)]
+pub struct Outlets {
+    /// As lines, in this form.
+    pub lines: Option<Lines>,
+    /// Those of a known tenant, a bounded number of them, to whoever keeps them.
+    pub kept: Option<mpsc::Sender<KeptRequest>>,
+}
+
+type Lines = (Box<dyn Write + Send>, LineFormat);
 
 struct Shared {
     /// One queue per group of threads, so that cores don't fight for one tail. A reader sorts by `ts`.
@@ -53,14 +71,23 @@ impl AccessLog {
         Self(None)
     }
 
-    /// Starts the writer thread on this sink. Errors when the machine gives no thread.
+    /// Starts the writer thread with lines to this sink alone. Errors when the machine gives no thread.
     pub fn start(
         sink: impl Write + Send + 'static,
         format: LineFormat,
         redactor: Redactor,
         metrics: &Metrics,
     ) -> io::Result<Self> {
-        Self::with_room(ROOM, sink, format, redactor, metrics)
+        let outlets = Outlets { lines: Some((Box::new(sink), format)), kept: None };
+        Self::with_room(ROOM, outlets, redactor, metrics)
+    }
+
+    /// Starts the writer thread with these outlets; without any it takes nothing.
+    pub fn to(outlets: Outlets, redactor: Redactor, metrics: &Metrics) -> io::Result<Self> {
+        if outlets.lines.is_none() && outlets.kept.is_none() {
+            return Ok(Self::off());
+        }
+        Self::with_room(ROOM, outlets, redactor, metrics)
     }
 
     /// The sink of a real gateway. Not `io::stdout()`, whose lock a blocked write would hold against
@@ -106,13 +133,7 @@ impl AccessLog {
         *done
     }
 
-    fn with_room(
-        room: usize,
-        sink: impl Write + Send + 'static,
-        format: LineFormat,
-        redactor: Redactor,
-        metrics: &Metrics,
-    ) -> io::Result<Self> {
+    fn with_room(room: usize, outlets: Outlets, redactor: Redactor, metrics: &Metrics) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             queues: std::array::from_fn(|_| ArrayQueue::new(room)),
             asleep: AtomicBool::new(false),
@@ -122,7 +143,9 @@ impl AccessLog {
             finished: Condvar::new(),
             dropped: Arc::clone(&metrics.access_log_dropped),
         });
-        let writer = Writer { sink, format, redactor, shared: Arc::clone(&shared), broken: false };
+        let keeper = outlets.kept.map(|out| Keeper::new(out, Arc::clone(&metrics.request_log_dropped)));
+        let (lines, shared_too) = (outlets.lines, Arc::clone(&shared));
+        let writer = Writer { lines, keeper, redactor, shared: shared_too, broken: false };
         let thread = thread::Builder::new().name("access-log".into()).spawn(|| writer.run())?;
         *shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
         Ok(Self(Some(shared)))
@@ -159,16 +182,16 @@ impl Shared {
     }
 }
 
-struct Writer<W> {
-    sink: W,
-    format: LineFormat,
+struct Writer {
+    lines: Option<Lines>,
+    keeper: Option<Keeper>,
     redactor: Redactor,
     shared: Arc<Shared>,
     /// The last write failed: said once, not per batch.
     broken: bool,
 }
 
-impl<W: Write> Writer<W> {
+impl Writer {
     fn run(mut self) {
         let mut buffer = Vec::with_capacity(BATCH_BYTES + 4096);
         loop {
@@ -194,7 +217,11 @@ impl<W: Write> Writer<W> {
         let mut lines = 0;
         for place in 0..SHARDS {
             while let Some(record) = self.shared.queues[place].pop() {
-                lines += line::write(buffer, &record, self.format, &self.redactor);
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.offer(&record, &self.redactor);
+                }
+                let Some((_, format)) = &self.lines else { continue };
+                lines += line::write(buffer, &record, *format, &self.redactor);
                 if buffer.len() >= BATCH_BYTES {
                     self.flush(buffer, &mut lines);
                 }
@@ -204,8 +231,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn flush(&mut self, buffer: &mut Vec<u8>, lines: &mut u64) {
-        if !buffer.is_empty() {
-            match self.sink.write_all(buffer).and_then(|()| self.sink.flush()) {
+        if let Some((sink, _)) = self.lines.as_mut().filter(|_| !buffer.is_empty()) {
+            match sink.write_all(buffer).and_then(|()| sink.flush()) {
                 Ok(()) => self.broken = false,
                 Err(error) => {
                     self.shared.dropped.add(*lines);

@@ -160,8 +160,8 @@ fn a_blocked_sink_costs_lines_not_requests() {
     let (release, released) = mpsc::channel();
     let metrics = Metrics::new().expect("metrics");
     let sink = Stuck { entered, released };
-    let log =
-        AccessLog::with_room(4, sink, LineFormat::Json, Redactor::default(), &metrics).expect("a thread");
+    let outlets = Outlets { lines: Some((Box::new(sink), LineFormat::Json)), kept: None };
+    let log = AccessLog::with_room(4, outlets, Redactor::default(), &metrics).expect("a thread");
     log.push(record("/first"));
     in_write.recv().expect("the writer is stuck in its first write");
     for _ in 0..10 {

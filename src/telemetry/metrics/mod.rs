@@ -40,6 +40,8 @@ pub struct Metrics {
     pub config: ConfigMetrics,
     /// Lines that the access log had to drop.
     pub access_log_dropped: Arc<Counter>,
+    /// Requests that were not kept for their tenants to look at.
+    pub request_log_dropped: Arc<Counter>,
     /// Background tasks, connections and jobs that ended in a panic.
     pub panics: Arc<Counter>,
     traffic: Traffic,
@@ -71,6 +73,10 @@ impl Metrics {
             access_log_dropped: single(
                 "latchgate_access_log_dropped_total",
                 "Access log lines dropped because standard output did not take them in time.",
+            )?,
+            request_log_dropped: single(
+                "latchgate_request_log_dropped_total",
+                "Requests that the request log left out: too many a second, or the store did not take them.",
             )?,
             panics: single(
                 "latchgate_panics_total",
@@ -175,6 +181,7 @@ mod tests {
             "latchgate_config_last_reload_successful",
             "latchgate_build_info",
             "latchgate_access_log_dropped_total",
+            "latchgate_request_log_dropped_total",
             "latchgate_panics_total",
             "process_cpu_seconds_total",
             "process_resident_memory_bytes",

@@ -3,5 +3,6 @@
 mod api;
 mod audit;
 mod keys;
+mod requests;
 mod roles;
 mod tenants;

@@ -174,7 +174,11 @@ fn wrong_roles_and_groups_are_refused() {
 
 fn user(gateway: &Gateway, email: &str) -> By {
     let user = gateway.site.cli(&["users", "show", email]).json();
-    By::User { id: user["id"].as_str().expect("an id").parse::<UserId>().expect("an id"), ip: None }
+    By::User {
+        id: user["id"].as_str().expect("an id").parse::<UserId>().expect("an id"),
+        ip: None,
+        team: None,
+    }
 }
 
 fn create(gateway: &Gateway, by: &By, new: &NewKey) -> Result<Created, ServiceError> {

@@ -7,6 +7,7 @@ mod credential;
 mod directory;
 mod forward;
 mod framing;
+mod handover;
 mod headers;
 mod heads;
 mod house;

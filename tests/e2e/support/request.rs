@@ -37,6 +37,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The same at another door.
+    pub fn at(&self, door: Door) -> Self {
+        Self { door, credential: self.credential.clone() }
+    }
+
     pub fn request(&self, method: &str, target: &str) -> Request {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: gw\r\n").into_bytes();
         let request = Request { door: self.door, method: method.to_owned(), head, body: None };

@@ -22,6 +22,7 @@ impl Setup {
             admin = "127.0.0.1:0"
             ops = "127.0.0.1:0"
             workers = 2
+            hosts = ["gw"]
             [store]
             url = "sqlite://latchgate.db"
             secret_file = "secret.key"

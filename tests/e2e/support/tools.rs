@@ -24,6 +24,13 @@ pub fn python() -> String {
     candidates.into_iter().find(has_requests).expect("a Python with requests: run `bash tests/run`")
 }
 
+/// The tool that holds an API to its document.
+pub fn schemathesis() -> String {
+    let path = format!("{}/target/test-venv/bin/schemathesis", env!("CARGO_MANIFEST_DIR"));
+    assert!(Path::new(&path).exists(), "Schemathesis is missing: run `bash tests/run`");
+    path
+}
+
 /// Runs a client to its end; what it printed.
 pub fn output(program: &str, arguments: &[&str]) -> String {
     let done = Command::new(program).args(arguments).stdin(Stdio::null()).output();

@@ -110,13 +110,12 @@ async fn resolve(conn: &mut Conn, who: &Who, filter: &KeyFilter) -> Result<Filte
         Some(named) => Some(users::find(conn, who, named).await?.id),
         None => None,
     };
-    // What lies outside a key's boundary it cannot see anyway.
-    let bound = match who {
-        Who::Key(holder, _) => Some(holder.key.boundary),
+    // What lies outside they cannot see anyway.
+    let team = team.or(who.only_team());
+    let project = project.or(match who {
+        Who::Key(holder, _) => holder.key.boundary.project(),
         Who::Operator | Who::Person(..) => None,
-    };
-    let team = team.or(bound.and_then(|bound| bound.team()));
-    let project = project.or(bound.and_then(|bound| bound.project()));
+    });
     let text = filter.q.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
     Ok(Filter { org, team, project, owner, status: filter.status, text })
 }

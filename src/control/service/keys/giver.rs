@@ -81,11 +81,12 @@ impl Giver<'_> {
         match self {
             Self::Operator => None,
             Self::Person(person) => {
-                let mut teams = person.in_teams.keys();
-                match (teams.next(), teams.next()) {
-                    (Some(team), None) => Some((person.user.org_id, *team)),
+                let mut teams = person.in_teams.keys().copied();
+                let only = match (teams.next(), teams.next()) {
+                    (Some(team), None) => Some(team),
                     _ => None,
-                }
+                };
+                person.acts_in.or(only).map(|team| (person.user.org_id, team))
             }
             Self::Key(holder) => {
                 let boundary = holder.key.boundary;

@@ -15,6 +15,7 @@ mod verify;
 mod view;
 mod wanted;
 
+pub(super) use self::revoke::{record_ended, revoke_within};
 pub use self::{
     change::KeyChanges,
     create::{Created, NewKey},
@@ -60,6 +61,10 @@ fn authorise(profile: &Profile, who: &Who, key: &Key, permission: Permission) ->
 
 /// Whether the caller may know of the key at all.
 fn visible(profile: &Profile, who: &Who, key: &Key) -> bool {
+    // What lies in another team is not there, also what is their own (R000_01).
+    if matches!(who, Who::Person(person, _) if !person.acts_at(key.boundary.team())) {
+        return false;
+    }
     let itself_or_minted = matches!(who, Who::Key(holder, _)
         if holder.key.id == key.id || key.parent == Some(holder.key.id));
     itself_or_minted

@@ -8,7 +8,7 @@ use crate::{
         Caller, Control, ServiceError,
         work::{Deed, Work},
     },
-    domain::{key::state::Status, profile::control},
+    domain::{boundary::Boundary, id::OrgId, key::state::Status, profile::control},
     store::{
         changes::Subject,
         keys::{self, Ended, Key},
@@ -48,7 +48,9 @@ async fn revoke_predecessors(work: &mut Work<'_>, key: &Key) -> Result<(), Servi
             return Ok(());
         }
         keys::revoke(&mut work.tx, id, work.now).await?;
-        let detail = json!({ "because": "its successor was revoked", "successor": key.prefix });
+        let scope = held.key.boundary.kind().as_str();
+        let detail =
+            json!({ "because": "its successor was revoked", "successor": key.prefix, "scope": scope });
         work.record(deed(&held.key, "revoke", "api_key.revoked", detail)).await?;
         work.changed(&held.key.changed()).await?;
         revoke_minted(work, &held.key).await?;
@@ -59,23 +61,44 @@ async fn revoke_predecessors(work: &mut Work<'_>, key: &Key) -> Result<(), Servi
 
 /// Ends what a key minted. One in its grace still mints, so it may have children that its successor has not.
 async fn revoke_minted(work: &mut Work<'_>, parent: &Key) -> Result<(), ServiceError> {
-    for child in &keys::revoke_of_children(&mut work.tx, parent.id, work.now).await? {
-        record_ended(work, parent, child).await?;
+    let org = parent.boundary.org();
+    let children = keys::revoke_of_children(&mut work.tx, parent.id, work.now).await?;
+    let because = json!({ "because": "the key that minted it was revoked", "parent": parent.prefix });
+    record_ended(work, org, &children, &because).await?;
+    for child in children {
+        work.changed(&Subject::Key { org, id: child.id, lookup: child.lookup }).await?;
     }
     Ok(())
 }
 
-async fn record_ended(work: &mut Work<'_>, parent: &Key, child: &Ended) -> Result<(), ServiceError> {
-    let org = parent.boundary.org();
-    work.record(Deed {
-        org,
-        team: child.team,
-        table: "api_keys",
-        target: child.prefix.clone(),
-        action: "revoke",
-        event: "api_key.revoked",
-        detail: json!({ "because": "the key that minted it was revoked", "parent": parent.prefix }),
-    })
-    .await?;
-    work.changed(&Subject::Key { org, id: child.id, lookup: child.lookup.clone() }).await
+/// Ends the keys that act in a place which is about to go; how many there were. Nobody is told of them one by one: who
+/// deletes a place tells everybody of the whole organization.
+pub(in crate::control::service) async fn revoke_within(
+    work: &mut Work<'_>,
+    place: &Boundary,
+) -> Result<usize, ServiceError> {
+    let ended = keys::revoke_within(&mut work.tx, place, work.now).await?;
+    let because = match place {
+        Boundary::Org(_) => "its organization was deleted",
+        Boundary::Team(..) => "its team was deleted",
+        Boundary::Project(..) => "its project was deleted",
+    };
+    record_ended(work, place.org(), &ended, &json!({ "because": because })).await?;
+    Ok(ended.len())
+}
+
+/// One event for each key that ended with something else.
+pub(in crate::control::service) async fn record_ended(
+    work: &mut Work<'_>,
+    org: OrgId,
+    ended: &[Ended],
+    detail: &serde_json::Value,
+) -> Result<(), ServiceError> {
+    let deed = |key: &Ended| {
+        let mut detail = detail.clone();
+        detail["scope"] = key.scope.as_str().into();
+        let (team, target) = (key.team, key.prefix.clone());
+        Deed { org, team, table: "api_keys", target, action: "revoke", event: "api_key.revoked", detail }
+    };
+    work.record_all(ended.iter().map(deed)).await
 }

@@ -185,7 +185,8 @@ struct Rotation {
 
 async fn revoke_unused(work: &mut Work<'_>, unused: &Key) -> Result<(), ServiceError> {
     if keys::revoke(&mut work.tx, unused.id, work.now).await? {
-        let detail = json!({ "because": "another successor takes its place" });
+        let scope = unused.boundary.kind().as_str();
+        let detail = json!({ "because": "another successor takes its place", "scope": scope });
         work.record(deed(unused, "revoke", "api_key.revoked", detail)).await?;
         work.changed(&unused.changed()).await?;
     }

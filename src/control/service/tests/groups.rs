@@ -303,7 +303,7 @@ async fn organizations_have_roles_of_their_own() {
         ..Default::default()
     };
     let ada = control.create_user(OPERATOR, &new).await.unwrap();
-    let ada = Caller::User { id: ada.id, ip: None };
+    let ada = Caller::User { id: ada.id, ip: None, team: None };
     for named in [theirs.id.as_str(), "no such role"] {
         refused(control.find_role(&ada, named).await, "not_found");
         refused(control.delete_role(&ada, named).await, "not_found");

@@ -84,7 +84,7 @@ impl Platform {
             ..NewUser::default()
         };
         let user = self.control.create_user(&Caller::Operator, &user).await.unwrap();
-        Caller::User { id: user.id, ip: None }
+        Caller::User { id: user.id, ip: None, team: None }
     }
 
     async fn key(&self, caller: &Caller, new: NewKey) -> Result<Created, ServiceError> {

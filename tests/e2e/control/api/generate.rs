@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-const PATH: &str = "/public_api/v1/api_keys/generate";
+pub const PATH: &str = "/public_api/v1/api_keys/generate";
 
 /// A tenant after the document's Path B, and its user's primary key: all that it may mint, and the minting.
 fn tenant(more: &[&str]) -> (Program, String, Upstream) {

@@ -67,9 +67,15 @@ fn wrong_fields_are_named() {
 #[test]
 fn other_kinds_of_content_are_not_read() {
     let world = World::new();
-    for kind in
-        ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "multipart/form-data", ""]
-    {
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "multipart/form-data",
+        "application/json; charset=utf-16",
+        "application/json; charset=\"ISO-8859-1\"",
+        "",
+    ] {
         let answer = world.root.request("POST", "/v1/teams").header("Content-Type", kind).body("{}").send();
         assert_eq!(answer.verdict(), "415 unsupported_media_type", "{kind}");
     }

@@ -99,8 +99,12 @@ fn body(world: &World, operation: &str) -> Option<Value> {
 fn answers_are_as_the_document_says() {
     let world = World::new();
     let document = world.program.admin().anonymous().get("/v1/openapi.json").json();
-    let printed = crate::support::program::run(["openapi"], "").json();
-    assert_eq!(printed, document, "the command prints what the API serves");
+    let mut printed = crate::support::program::run(["openapi"], "").json();
+    let paths = printed["paths"].as_object_mut().expect("paths");
+    assert!(paths.remove(super::generate::PATH).is_some(), "the command prints what any platform has");
+    let schemas = printed["components"]["schemas"].as_object_mut().expect("schemas");
+    assert!(schemas.remove("GeneratedApiKey").is_some());
+    assert_eq!(printed, document, "the API serves what this platform has");
     let sorted = |object: &serde_json::Map<String, Value>| {
         let mut names: Vec<String> = object.keys().cloned().collect();
         names.sort_unstable();

@@ -1,5 +1,6 @@
 //! The admin API through its port.
 
+mod fuzz;
 mod generate;
 mod input;
 mod keys;

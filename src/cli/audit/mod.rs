@@ -1,8 +1,12 @@
 //! `latchgate audit`: who changed what, and whether the trail is whole.
 
-use std::io::{self, Write};
+mod export;
+
+use std::io;
 
 use clap::{Args, Subcommand};
+
+use self::export::{Export, ExportFormat};
 
 use super::{
     args::{Answer, ConfigFile, Local},
@@ -24,12 +28,6 @@ const COLUMNS: &[Column] = &[
     Column::text("DETAIL", "detail"),
 ];
 
-/// What events are about.
-const TABLES: [&str; 6] = ["api_keys", "users", "memberships", "teams", "projects", "orgs"];
-
-/// What is done to it.
-const ACTIONS: [&str; 5] = ["create", "update", "rotate", "revoke", "delete"];
-
 /// Read the audit trail, and prove that nobody changed it
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
@@ -43,11 +41,18 @@ pub(crate) enum Audit {
         #[command(flatten)]
         local: Local,
     },
-    /// Print events as JSON lines, newest first, one at a time
+    /// Print events as JSON lines or as CSV, newest first, one at a time
     #[command(
-        after_help = "Example:\n  latchgate audit export --until 2027-01-01T00:00:00Z | gzip > audit.jsonl.gz"
+        after_help = "In CSV, text that a spreadsheet would take for a formula has an apostrophe before it.
+
+Examples:
+  latchgate audit export --until 2027-01-01T00:00:00Z | gzip > audit.jsonl.gz
+  latchgate audit export --format csv --target-table api_keys > keys.csv"
     )]
     Export {
+        /// How to print the events
+        #[arg(long, value_enum, default_value_t)]
+        format: ExportFormat,
         #[command(flatten)]
         filter: Filter,
         #[command(flatten)]
@@ -70,14 +75,14 @@ pub(crate) struct Filter {
     /// Of this organization only, by slug or id
     #[arg(long)]
     org: Option<String>,
-    /// About this kind of thing
-    #[arg(long, value_name = "TABLE", value_parser = TABLES)]
+    /// About this kind of thing: api_keys, users, memberships, teams, projects, orgs, roles, groups and so on
+    #[arg(long, value_name = "TABLE")]
     target_table: Option<String>,
     /// About this thing: a key's prefix, else an id
     #[arg(long)]
     target: Option<String>,
     /// With this verb: events named `api_key.revoked` have revoke, those named `api_key.imported` have create
-    #[arg(long, value_parser = ACTIONS)]
+    #[arg(long, value_name = "VERB")]
     action: Option<String>,
     /// By this actor: an e-mail address, a key's prefix, or operator
     #[arg(long)]
@@ -108,18 +113,16 @@ impl Audit {
                     list.finish("No such event.")
                 })
             }
-            Self::Export { filter, config } => {
+            Self::Export { format, filter, config } => {
                 let filter = AuditFilter::from(filter);
                 let local = Local { config, answer: Answer { output: Format::Json } };
                 local.work(async |control, _| {
-                    let mut out = io::BufWriter::new(io::stdout().lock());
+                    let mut export = Export::new(format, io::BufWriter::new(io::stdout().lock()))
+                        .map_err(|error| Failure::stdout(&error))?;
                     let fetch = async |page: &Page| control.list_audit(&Caller::Operator, &filter, page).await;
-                    page::each(fetch, |event| {
-                        let line = serde_json::to_writer(&mut out, &event).map_err(io::Error::from);
-                        line.and_then(|()| out.write_all(b"\n")).map_err(|error| Failure::stdout(&error))
-                    })
-                    .await?;
-                    out.flush().map_err(|error| Failure::stdout(&error))
+                    page::each(fetch, |event| export.write(&event).map_err(|error| Failure::stdout(&error)))
+                        .await?;
+                    export.finish().map_err(|error| Failure::stdout(&error))
                 })
             }
             Self::Verify { local } => local.work(async |control, mut printer| {

@@ -1,0 +1,68 @@
+//! Requests of the gateway port that are the control plane's: answered by its router, on its runtime.
+
+use std::sync::Arc;
+
+use axum::{Router, response::Response};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot},
+};
+
+use crate::{
+    control::api::{Bounds, Peer},
+    proxy::handover::{Answered, Handed, Handover},
+    runtime::tasks::Tasks,
+};
+
+/// Requests under way at a time, beside those of the admin port. Nobody's form is worth more of the store's time.
+const PLACES: usize = 256;
+
+/// The control plane as the workers see it.
+pub struct ControlPlane {
+    router: Router,
+    tasks: Tasks,
+    runtime: Handle,
+    places: Arc<Semaphore>,
+}
+
+impl ControlPlane {
+    /// Answers by this router, on the runtime of the caller; the work ends with these tasks.
+    pub fn shared(router: Router, tasks: &Tasks) -> Arc<dyn Handover> {
+        let places = Arc::new(Semaphore::new(PLACES));
+        Arc::new(Self { router, tasks: tasks.clone(), runtime: Handle::current(), places })
+    }
+}
+
+impl Handover for ControlPlane {
+    fn begin(&self, handed: Handed) -> Option<oneshot::Receiver<Answered>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (answer, answered) = oneshot::channel();
+        let router = TowerToHyperService::new(self.router.clone());
+        let Handed { mut request, peer, limits } = handed;
+        request.extensions_mut().clear();
+        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Bounds { bytes: limits.body_bytes, time: limits.request_timeout });
+        self.tasks.spawn_on(&self.runtime, "handed-over request", async move {
+            let response = match router.call(request).await {
+                Ok(response) => whole(response).await,
+                Err(never) => match never {},
+            };
+            // Nobody waits any more when the client has left.
+            let _ = answer.send(response);
+            drop(place);
+        });
+        Some(answered)
+    }
+}
+
+/// Everything that the control plane answers is whole from the start; nothing streams.
+async fn whole(response: Response) -> Answered {
+    let (mut parts, body) = response.into_parts();
+    let bytes: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let line = parts.extensions.remove();
+    Answered { response: http::Response::from_parts(parts, bytes), line }
+}

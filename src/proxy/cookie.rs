@@ -1,0 +1,164 @@
+//! One cookie among others: read, and taken out so that the rest stays as it came, byte for byte.
+//!
+//! Names are compared exactly (RFC 6265 section 5.4 has them case-sensitive). A cookie that came twice with different
+//! values names nobody: which of the two a neighbour put there cannot be told.
+
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+
+/// What was sent under a cookie's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// One value, perhaps more than once.
+    One {
+        /// The line it stands in.
+        value: HeaderValue,
+        /// Where it begins there.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
+    /// Values that differ.
+    Several,
+}
+
+/// The cookie of this name, if it was sent.
+pub(super) fn find(headers: &HeaderMap, name: &str) -> Option<Found> {
+    let mut found: Option<Found> = None;
+    for line in headers.get_all(COOKIE) {
+        for (start, end) in values(line.as_bytes(), name) {
+            let bytes = &line.as_bytes()[start..end];
+            match &found {
+                None => found = Some(Found::One { value: line.clone(), start, end }),
+                Some(Found::One { value, start, end }) if value.as_bytes()[*start..*end] == *bytes => {}
+                Some(_) => return Some(Found::Several),
+            }
+        }
+    }
+    found
+}
+
+/// Takes the cookie of this name out, wherever it stands.
+pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
+    let stands_in = |line: &HeaderValue| values(line.as_bytes(), name).next().is_some();
+    if !headers.get_all(COOKIE).iter().any(stands_in) {
+        return;
+    }
+    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    for line in lines {
+        if let Some(line) = if stands_in(&line) { without(&line, name) } else { Some(line) } {
+            headers.append(COOKIE, line);
+        }
+    }
+}
+
+/// A line without the cookie; nothing when nothing else stood in it.
+fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let mut rest = Vec::with_capacity(line.len());
+    for piece in line.as_bytes().split(|byte| *byte == b';').filter(|piece| value(piece, name).is_none()) {
+        if rest.is_empty() {
+            rest.extend_from_slice(piece.trim_ascii_start());
+        } else {
+            rest.push(b';');
+            rest.extend_from_slice(piece);
+        }
+    }
+    HeaderValue::from_bytes(&rest).ok().filter(|line| !line.is_empty())
+}
+
+/// Where the values of the cookie stand in a line.
+fn values<'a>(line: &'a [u8], name: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let mut next = 0;
+    line.split(|byte| *byte == b';').filter_map(move |piece| {
+        let begins = next;
+        next += piece.len() + 1;
+        value(piece, name).map(|(start, end)| (begins + start, begins + end))
+    })
+}
+
+/// Where its value stands in a piece between two semicolons, if the piece is the cookie.
+fn value(piece: &[u8], name: &str) -> Option<(usize, usize)> {
+    let start = piece.len() - piece.trim_ascii_start().len();
+    let end = piece.trim_ascii_end().len();
+    let inner = piece.get(start..end)?;
+    let equals = inner.iter().position(|byte| *byte == b'=')?;
+    (inner[..equals].trim_ascii_end() == name.as_bytes()).then_some((start + equals + 1, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "__Host-latchgate";
+
+    fn sent(lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn read(lines: &[&str]) -> Option<String> {
+        match find(&sent(lines), NAME)? {
+            Found::One { value, start, end } => {
+                Some(String::from_utf8(value.as_bytes()[start..end].to_vec()).unwrap())
+            }
+            Found::Several => Some("several".to_owned()),
+        }
+    }
+
+    fn left(lines: &[&str]) -> Vec<String> {
+        let mut headers = sent(lines);
+        remove(&mut headers, NAME);
+        let text = |line: &HeaderValue| String::from_utf8(line.as_bytes().to_vec()).unwrap();
+        headers.get_all(COOKIE).iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_cookie_is_found_wherever_it_stands() {
+        for lines in [
+            &["__Host-latchgate=x"][..],
+            &["a=1; __Host-latchgate=x"],
+            &["__Host-latchgate=x; a=1"],
+            &["a=1", "b=2;__Host-latchgate=x ;c"],
+            &["__Host-latchgate=x", "__Host-latchgate=x"],
+        ] {
+            assert_eq!(read(lines).as_deref(), Some("x"), "{lines:?}");
+        }
+        assert_eq!(read(&["__Host-latchgate="]).as_deref(), Some(""));
+        assert_eq!(read(&["__Host-latchgate=a=b"]).as_deref(), Some("a=b"));
+        assert_eq!(read(&["__Host-latchgate=x; __Host-latchgate=y"]).as_deref(), Some("several"));
+        assert_eq!(read(&["__Host-latchgate=x", "__Host-latchgate=y"]).as_deref(), Some("several"));
+    }
+
+    /// P137.
+    #[test]
+    fn what_only_looks_like_it_is_another_cookie() {
+        for line in [
+            "",
+            ";",
+            "=",
+            "__Host-latchgate",
+            "__host-latchgate=x",
+            "__HOST-LATCHGATE=x",
+            "latchgate=x",
+            "x__Host-latchgate=x",
+            "a=__Host-latchgate=x",
+            "a=\"; b=__Host-latchgate=x",
+        ] {
+            assert_eq!(read(&[line]), None, "{line}");
+            assert_eq!(left(&[line]), [line], "{line}");
+        }
+    }
+
+    #[test]
+    fn the_rest_stays_as_it_came() {
+        assert_eq!(left(&["__Host-latchgate=x"]), [""; 0]);
+        assert_eq!(left(&["a=1; __Host-latchgate=x; b=2"]), ["a=1; b=2"]);
+        assert_eq!(left(&["__Host-latchgate=x; b=\"2 3\" ;c"]), ["b=\"2 3\" ;c"]);
+        assert_eq!(left(&["a=ü;;b ; __Host-latchgate=x"]), ["a=ü;;b "]);
+        assert_eq!(left(&["a=1", "__Host-latchgate=x", "b=2"]), ["a=1", "b=2"]);
+        assert_eq!(left(&["__Host-latchgate=x;__Host-latchgate=y"]), [""; 0]);
+    }
+}

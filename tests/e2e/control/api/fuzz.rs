@@ -1,0 +1,119 @@
+//! The API's own document against the running API: Schemathesis makes requests of it, good and bad, and holds every
+//! answer to it.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::json;
+
+use super::{World, text};
+use crate::{
+    control::roles::{path_b, site},
+    support::{program::Program, rawup::Upstream, tools::schemathesis},
+};
+
+/// What is told beside the document: real things for the paths to name, and what would end the caller itself.
+struct Run<'a> {
+    program: &'a Program,
+    key: &'a str,
+    /// The value of each path parameter, except where things are deleted.
+    names: &'a [(&'a str, &'a str)],
+}
+
+/// No two changes have one name: what happens then is `once`'s to test, and would hide everything else here.
+const HOOKS: &str = r#"
+import itertools, schemathesis
+numbers = itertools.count()
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    name = (case.headers or {}).get("Idempotency-Key")
+    if isinstance(name, str) and 0 < len(name) < 200:
+        case.headers["Idempotency-Key"] = f"{name}-{next(numbers)}"
+"#;
+
+impl Run<'_> {
+    /// Fails the test unless every answer was as the document says; how often each status was given.
+    fn passes(&self) -> impl Fn(u64) -> usize + use<> {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("hooks.py"), HOOKS).expect("write hooks.py");
+        let names: Vec<String> =
+            self.names.iter().map(|(name, value)| format!("\"path.{name}\" = \"{value}\"")).collect();
+        let config = format!(
+            r#"
+            hooks = "hooks.py"
+            seed = 20
+            [auth.openapi.api_key]
+            api_key = "{key}"
+            [auth.openapi.bearer]
+            bearer = "{key}"
+            [generation]
+            max-examples = 5
+            # Which permissions, roles and presets there are is the platform's; 422 names what is none.
+            [checks.positive_data_acceptance]
+            expected-statuses = ["2xx", 401, 403, 404, 409, 422]
+            [[operations]]
+            include-operation-id = ["delete_org", "rotate_self"]
+            enabled = false
+            [[operations]]
+            include-method = ["GET", "POST", "PUT", "PATCH"]
+            parameters = {{ {names} }}
+            "#,
+            key = self.key,
+            names = names.join(", "),
+        );
+        fs::write(folder.path().join("schemathesis.toml"), config).expect("write schemathesis.toml");
+        let ran = run(folder.path(), &format!("http://{}/v1/openapi.json", self.program.admin().0));
+        assert!(ran.contains("No issues found"), "{ran}");
+        let log = self.program.log();
+        move |status| log.iter().filter(|line| line["status"] == json!(status)).count()
+    }
+}
+
+fn run(folder: &Path, document: &str) -> String {
+    let arguments =
+        ["--config-file", "schemathesis.toml", "run", document, "--no-color", "--warnings", "off"];
+    let ran = Command::new(schemathesis()).current_dir(folder).args(arguments).output().expect("it runs");
+    let said = [ran.stdout, ran.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(ran.status.success(), "{said}");
+    said
+}
+
+/// 328: with a key that holds everything. Its requests do things, and each answer is as the document says: no 5xx, no
+/// status and no field that it does not have, and nothing is open to nobody.
+#[test]
+fn with_a_key_of_high_rights() {
+    let world = World::new();
+    let key = world.program.site.key(&["--scope", "org", "--name", "fuzz"]);
+    let sample = text(&world.team_key("sample"), "id");
+    let project = world.program.cli(&["projects", "create", "--team-id", &world.team, "--name", "P"]).json();
+    let names = [
+        ("team_id", world.team.as_str()),
+        ("user_id", &world.user),
+        ("key_id", &sample),
+        ("project_id", &text(&project, "id")),
+        ("role_id", "developer"),
+    ];
+    let count = Run { program: &world.program, key: &key.text, names: &names }.passes();
+    assert!(count(200) > 100 && count(201) > 10 && count(401) > 40 && count(422) > 100);
+    assert_eq!(count(500) + count(502) + count(503) + count(504), 0);
+    assert_eq!(world.root.get("/v1/org").status, 200);
+}
+
+/// 328: with a key that may do nearly nothing, on a platform with custom roles, groups and an imitated interface.
+#[test]
+fn with_a_key_of_few_rights() {
+    let site = site(&Upstream::echo());
+    path_b(&site, "dev@example.com");
+    let id = |arguments: &[&str]| text(&site.cli(arguments).json(), "id");
+    let (group, role) = (id(&["groups", "show", "CLI writers"]), id(&["roles", "show", "CLI Write Custom"]));
+    let user = id(&["users", "show", "dev@example.com"]);
+    let key = site.key(&["--scopes", "cli_tools:view"]);
+    let other = site.key(&["--scopes", "cli_tools:view", "--name", "other"]);
+    let names = [("group_id", group.as_str()), ("role_id", &role), ("user_id", &user), ("key_id", &other.id)];
+    let program = site.serve();
+    let events = program.site.count("audit_events");
+    let count = Run { program: &program, key: &key.text, names: &names }.passes();
+    assert!(count(403) > 100 && count(401) > 40);
+    assert_eq!(count(201) + count(500) + count(502) + count(503) + count(504), 0);
+    assert_eq!(program.site.count("audit_events"), events, "it changed nothing");
+}
