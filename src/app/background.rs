@@ -1,28 +1,17 @@
-//! Work beside the requests: writing down uses of keys and sessions, counting keys, tidying.
+//! Work beside the requests: writing down uses of sessions, counting keys, tidying.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
-
-use tokio::sync::mpsc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{
-        id::KeyId,
-        key::state::Status,
-        time::{Clock, Timestamp},
-    },
-    proxy::{directory::Cache, gateway::Gateway, usage::Use},
+    domain::{key::state::Status, time::Clock},
+    proxy::{directory::Cache, gateway::Gateway},
     runtime::tasks::{Stopped, Tasks},
-    store::{
-        Store, StoreError, keys, sessions,
-        usage::{self, Used},
-    },
+    store::{Store, StoreError, keys, sessions, usage},
     telemetry::metrics::Metrics,
 };
 
-/// How often uses are written.
+/// How often uses of sessions are written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Distinct keys, addresses and minutes whose uses wait while the store is out of reach.
-const WAITING: usize = 100_000;
 /// How often the keys are counted for the metrics: a walk through an index, so not often.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 /// How often idle limiters are dropped.
@@ -33,73 +22,6 @@ const USAGE_KEPT: Duration = Duration::from_secs(100 * 24 * 3600);
 /// How often, and how many minutes at once, old usage is forgotten: an hour's worth and more, so it keeps up.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 const PRUNE_AT_ONCE: u32 = 240;
-
-/// Writes uses to the store, a batch a second. Ends when the last worker has ended, after the last batch.
-pub async fn write_usage(store: Store, mut uses: mpsc::UnboundedReceiver<Vec<Use>>, metrics: Arc<Metrics>) {
-    let mut waiting = Waiting::default();
-    let mut tick = tokio::time::interval(WRITE_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let more = tokio::select! {
-            batch = uses.recv() => batch.map(|batch| waiting.add(batch)).is_some(),
-            _ = tick.tick() => {
-                waiting.write(&store, &metrics).await;
-                true
-            }
-        };
-        if !more {
-            waiting.write(&store, &metrics).await;
-            return;
-        }
-    }
-}
-
-/// Uses that are not in the store yet, one entry for each key, address and minute.
-#[derive(Default)]
-struct Waiting {
-    uses: HashMap<(KeyId, Option<IpAddr>, i64), (u64, Timestamp)>,
-    failing: bool,
-}
-
-impl Waiting {
-    fn add(&mut self, batch: Vec<Use>) {
-        for one in batch {
-            let minute = one.last.seconds().div_euclid(60);
-            let place = (one.key, one.client, minute);
-            if self.uses.len() >= WAITING && !self.uses.contains_key(&place) {
-                continue;
-            }
-            let (count, last) = self.uses.entry(place).or_insert((0, one.last));
-            *count += one.count;
-            *last = one.last.max(*last);
-        }
-    }
-
-    /// What cannot be written stays, and is written with the next batch.
-    async fn write(&mut self, store: &Store, metrics: &Metrics) {
-        if self.uses.is_empty() {
-            return;
-        }
-        let batch: Vec<_> =
-            self.uses.iter().map(|(&(key, ip, _), &(count, last))| Used { key, ip, count, last }).collect();
-        match usage::flush(store, &batch).await {
-            Ok(()) => {
-                self.uses.clear();
-                self.failing = false;
-            }
-            Err(error) => self.complain(&error),
-        }
-        let unwritten: u64 = self.uses.values().map(|(count, _)| count).sum();
-        metrics.store.usage_unflushed.set(i64::try_from(unwritten).unwrap_or(i64::MAX));
-    }
-
-    fn complain(&mut self, error: &StoreError) {
-        if !self.failing {
-            tracing::warn!(%error, "uses of keys cannot be written down; they wait in memory");
-        }
-        self.failing = true;
-    }
-}
 
 /// Writes down when sessions were last used: not each use, only what makes a difference to when they are over. Ends
 /// when asked to, after the last uses.

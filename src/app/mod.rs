@@ -13,6 +13,7 @@ pub mod run;
 pub mod start;
 mod start_error;
 mod unread;
+pub mod usage;
 pub mod workers;
 
 pub use run::{RunError, Signals, announce, install_logging, run, runtime, serve};

@@ -3,8 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
-use tokio::sync::mpsc;
+use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -22,10 +21,10 @@ use crate::{
         credential::{self, Kind},
         directory::Record,
         gateway::Gateway,
-        usage::Use,
+        usage::{Deliver, KeyUse, Use, Uses},
     },
     runtime::client_ip::{self, Client},
-    telemetry::metrics::Outcome,
+    telemetry::{access_log::AccessRecord, metrics::Outcome},
 };
 
 /// What the API is served from.
@@ -35,7 +34,7 @@ pub struct ControlNode {
     /// Proves keys, remembers them, counts.
     pub gateway: Arc<Gateway>,
     /// Uses of keys are written down with those of the gateway port.
-    pub usage: mpsc::UnboundedSender<Vec<Use>>,
+    pub usage: Deliver,
 }
 
 impl Node for ControlNode {
@@ -80,7 +79,8 @@ impl Node for ControlNode {
             };
             match proved {
                 Ok(record) => {
-                    let proved = ProvedCredential { record, usage: self.usage.clone() };
+                    let proved =
+                        ProvedCredential { record, usage: self.usage.clone(), noted: snapshot.notes_uses };
                     Ok(Arc::new(proved) as Arc<dyn Proved>)
                 }
                 Err(failure) => Err(match failure {
@@ -97,6 +97,10 @@ impl Node for ControlNode {
         })
     }
 
+    fn public_url(&self) -> Option<Uri> {
+        self.gateway.snapshot().public_url.clone()
+    }
+
     fn patience(&self) -> Duration {
         self.gateway.snapshot().limits.request_timeout
     }
@@ -108,7 +112,9 @@ impl Node for ControlNode {
 
 struct ProvedCredential {
     record: Arc<Record>,
-    usage: mpsc::UnboundedSender<Vec<Use>>,
+    usage: Deliver,
+    /// Whether each use is to be an event.
+    noted: bool,
 }
 
 impl Proved for ProvedCredential {
@@ -120,7 +126,7 @@ impl Proved for ProvedCredential {
         &self.record.principal
     }
 
-    fn enter(&self, client: Option<IpAddr>, now: Timestamp, headers: &mut HeaderMap) -> bool {
+    fn enter(&self, line: &AccessRecord, now: Timestamp, headers: &mut HeaderMap) -> bool {
         if let Some(sunset) = &self.record.sunset {
             sunset.announce(headers);
         }
@@ -131,9 +137,13 @@ impl Proved for ProvedCredential {
                 return false;
             }
         }
-        if let CredentialId::Key(key) = self.record.id {
+        if let CredentialId::Key(id) = self.record.id {
+            let client = line.client_ip;
+            let counts = vec![Use { key: id, client, count: 1, last: now }];
+            let (request_id, key) = (line.request_id.clone(), Arc::clone(&self.record));
+            let each = self.noted.then_some(KeyUse { at: now, client, request_id, key });
             // Nobody listens any more only at the very end of a shutdown.
-            let _ = self.usage.send(vec![Use { key, client, count: 1, last: now }]);
+            let _ = self.usage.send(Uses { counts, each: each.into_iter().collect(), ..Uses::default() });
         }
         if let Some(activity) = &self.record.principal.activity {
             activity.last.raise(now);

@@ -23,12 +23,13 @@ use super::{
     ops::{self, Ops, Readiness},
     requests,
     start_error::machine,
+    usage,
     workers::Workers,
 };
 use crate::{
     config::{Config, LogFormat},
     control::{
-        api,
+        self,
         service::{Applied, Control, Parts, Settings},
     },
     domain::{
@@ -42,7 +43,7 @@ use crate::{
         gateway::Gateway,
         headers::Pseudonym,
         snapshot::Snapshot,
-        usage::Use,
+        usage::{Deliver, Uses},
     },
     runtime::{
         hashing::{Hashing, HashingLimits},
@@ -87,7 +88,7 @@ pub struct App {
     /// Ends after it, so that the last uses are written and the last scrape is answered.
     last_tasks: Tasks,
     /// Dropping it ends the writing of uses.
-    usage: mpsc::UnboundedSender<Vec<Use>>,
+    usage: Deliver,
 }
 
 /// What is not in the configuration.
@@ -156,10 +157,9 @@ impl App {
         let gateway =
             Arc::new(Gateway::new(snapshot, keys, cache.clone(), clock.clone(), Arc::clone(&metrics), log));
 
-        let (usage, uses) = mpsc::unbounded_channel();
+        let (deliver, uses) = mpsc::unbounded_channel();
         background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
         background::begin(&tasks, &store, &cache, &clock, &metrics);
-        start_writing(&last_tasks, &store, &gateway, healing, uses);
 
         let readiness = Arc::new(readiness(&cache));
         scrape(&metrics, &cache);
@@ -177,14 +177,15 @@ impl App {
         };
         let control = Control::new(parts.clone()).counting(Arc::clone(&metrics));
         let control = Arc::new(ArcSwap::from_pointee(control));
+        start_writing(&last_tasks, &parts.store, &gateway, healing, (Arc::clone(&control), uses));
         let node = ControlNode {
             control: Arc::clone(&control),
             gateway: Arc::clone(&gateway),
-            usage: usage.clone(),
+            usage: deliver.clone(),
         };
-        let router = api::router(Arc::new(node));
+        let router = control::router(Arc::new(node));
         let handover = ControlPlane::shared(router.clone(), &tasks);
-        let workers = Workers::start(sockets, &gateway, &usage, &handover, &config.limits)
+        let workers = Workers::start(sockets, &gateway, &deliver, &handover, &config.limits)
             .map_err(machine("worker threads"))?;
         let served = Admin { router, gateway: Arc::clone(&gateway), limits: config.limits.clone() };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
@@ -205,7 +206,7 @@ impl App {
             admin_tasks,
             tasks,
             last_tasks,
-            usage,
+            usage: deliver,
         })
     }
 
@@ -286,11 +287,10 @@ fn start_writing(
     store: &Store,
     gateway: &Arc<Gateway>,
     healing: mpsc::Receiver<(KeyId, Mac)>,
-    uses: mpsc::UnboundedReceiver<Vec<Use>>,
+    (control, uses): (Arc<ArcSwap<Control>>, mpsc::UnboundedReceiver<Uses>),
 ) {
     tasks.spawn("look-up MACs", write_macs(store.clone(), healing, tasks.stopped()));
-    let counting = background::write_usage(store.clone(), uses, Arc::clone(&gateway.metrics));
-    tasks.spawn("usage writing", counting);
+    tasks.spawn("usage writing", usage::write(control, uses, Arc::clone(&gateway.metrics)));
     let sessions = background::write_activity(store.clone(), Arc::clone(gateway), tasks.stopped());
     tasks.spawn("session activity writing", sessions);
 }
@@ -322,6 +322,7 @@ fn settings(config: &Config) -> Settings {
         rotation_grace: config.keys.rotation_grace,
         bcrypt_cost: config.keys.bcrypt_cost,
         accept_foreign: config.keys.accept_foreign,
+        key_use: config.audit.api_key_use,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         handover::Handover,
         server::{self, Phase},
         upstream,
-        usage::Use,
+        usage::Deliver,
         worker::Worker,
     },
     runtime::listener,
@@ -54,7 +54,7 @@ impl Workers {
     pub fn start(
         sockets: Vec<TcpListener>,
         gateway: &Arc<Gateway>,
-        usage: &mpsc::UnboundedSender<Vec<Use>>,
+        usage: &Deliver,
         handover: &Arc<dyn Handover>,
         limits: &Limits,
     ) -> io::Result<Self> {
@@ -118,7 +118,7 @@ struct Thread {
     socket: TcpListener,
     gateway: Arc<Gateway>,
     place: upstream::Worker,
-    usage: mpsc::UnboundedSender<Vec<Use>>,
+    usage: Deliver,
     handover: Arc<dyn Handover>,
     slots: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,

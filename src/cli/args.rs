@@ -8,9 +8,12 @@ use super::{
     error::Failure,
     open,
     output::{Format, Printer},
-    secrets,
+    plane::Plane,
+    remote::Remote,
+    secrets::{self, Token},
 };
 use crate::{
+    config::Environment,
     control::service::Control,
     domain::time::Clock,
     telemetry::{LineFormat, logging, redact::Redactor},
@@ -32,13 +35,27 @@ pub(crate) struct Answer {
     pub(crate) output: Format,
 }
 
-/// What every command on the local store takes.
+/// Where a command does its work.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Local {
+pub(crate) struct Place {
     #[command(flatten)]
-    pub(crate) config: ConfigFile,
+    config: ConfigFile,
+    /// Ask the admin API at this address instead, with the token in LATCHGATE_TOKEN or in the file that
+    /// LATCHGATE_TOKEN_FILE names
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    server: Option<String>,
+    /// Let the token travel in the clear, to an http:// address beyond this machine
+    #[arg(long, requires = "server")]
+    insecure_http: bool,
+}
+
+/// The same, and how it answers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
     #[command(flatten)]
-    pub(crate) answer: Answer,
+    place: Place,
+    #[command(flatten)]
+    answer: Answer,
 }
 
 /// Consent to what cannot be undone.
@@ -49,24 +66,68 @@ pub(crate) struct Consent {
     yes: bool,
 }
 
-impl Local {
-    /// Opens the store and does the work as operator. A running gateway on the same store follows within a second.
+impl Place {
+    /// Does the work on the store as operator, or on the server.
     pub(crate) fn work(
         &self,
-        work: impl AsyncFnOnce(&Control, Printer) -> Result<(), Failure>,
+        format: Format,
+        work: impl AsyncFnOnce(Plane, Printer) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        let Some(server) = &self.server else {
+            return self.on_store(format, async |control, printer| {
+                work(Plane::Here { control, org: None }, printer).await
+            });
+        };
+        let token = Token::from_environment(&Environment::from_process())?;
+        let remote = Remote::open(server, self.insecure_http, token)?;
+        let printer = Printer::stdout(format, Clock::system().now());
+        open::block_on(work(Plane::There(remote), printer))
+    }
+
+    /// Opens the store and does what only its operator can. A running gateway on the same store follows within a
+    /// second.
+    fn on_store(
+        &self,
+        format: Format,
+        work: impl AsyncFnOnce(Control, Printer) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.server.is_some() {
+            return Err(Failure::usage(
+                "this command works on the store itself, which no server gives away",
+                "run it with --config on the machine of the gateway",
+            ));
+        }
         let config = open::load(&self.config.path)?.config;
         // A damaged row is left out of a list with a word about it, which has to be heard here too.
         let redactor = Redactor::new(&config.profile.keys.shape);
         logging::install(LineFormat::Text, tracing::Level::WARN, redactor, Clock::system());
         open::block_on(async {
             let control = open::control(&config).await?;
-            let printer = Printer::stdout(self.answer.output, control.clock().now());
-            let done = work(&control, printer).await;
+            let store = control.store().clone();
+            let printer = Printer::stdout(format, control.clock().now());
+            let done = work(control, printer).await;
             // Also after a failure: closing writes the log back, so that the file alone is whole.
-            control.store().close().await;
+            store.close().await;
             done
         })
+    }
+}
+
+impl Target {
+    /// As [`Place::work`].
+    pub(crate) fn work(
+        &self,
+        work: impl AsyncFnOnce(Plane, Printer) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.place.work(self.answer.output, work)
+    }
+
+    /// As [`Place::on_store`].
+    pub(crate) fn on_store(
+        &self,
+        work: impl AsyncFnOnce(Control, Printer) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.place.on_store(self.answer.output, work)
     }
 }
 

@@ -11,10 +11,10 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
-use super::open;
+use super::output::harmless;
 use crate::{
     config::{ConfigError, ConfigErrors},
-    control::service::ServiceError,
+    control::{api::Refused, service::ServiceError},
 };
 
 /// Why a command did not finish.
@@ -102,49 +102,66 @@ impl Failure {
     }
 }
 
-/// A use case that was refused. What the caller said wrong is usage; what the state of things forbids is not.
-impl From<ServiceError> for Failure {
-    fn from(error: ServiceError) -> Self {
-        match error {
-            ServiceError::InvalidField(fields) => {
-                let faults = fields.into_iter().map(|field| Fault {
-                    what: format!("--{}: {}", field.field.replace('_', "-"), field.message),
+/// What was refused, by the store or by a server. What the caller said wrong is usage; what the state of things forbids
+/// is not.
+impl From<Refused> for Failure {
+    fn from(Refused { code, detail, errors }: Refused) -> Self {
+        let detail = harmless(detail.trim_end_matches('.'));
+        if let Some(named) = detail.strip_prefix("No ").or(detail.strip_prefix("no ")) {
+            let what = named.split(' ').next().unwrap_or_default();
+            let known = NOUNS.iter().find_map(|(noun, command)| (*noun == what).then_some(*command));
+            let list = known.map_or_else(String::new, |command| format!("latchgate {command} "));
+            return Self::failed(
+                format_args!("there is no {named}"),
+                format!("`{list}list` shows those there are"),
+            );
+        }
+        let next = match &*code {
+            "invalid_field" => {
+                let faults = errors.into_iter().map(|wrong| Fault {
+                    what: format!("{}: {}", flag(&wrong.field), harmless(&wrong.message)),
                     next: "correct it; the command's --help names every flag".to_owned(),
                 });
-                Self::Told { exit: Exit::Usage, faults: faults.collect() }
+                return Self::Told { exit: Exit::Usage, faults: faults.collect() };
             }
-            ServiceError::NotFound { what, named } => {
-                let list = match what {
-                    "organization" => "orgs",
-                    "team" => "teams",
-                    "project" => "projects",
-                    "key" => "keys",
-                    _ => "users",
-                };
-                Self::failed(
-                    format_args!("there is no {what} {named:?}"),
-                    format!("`latchgate {list} list` shows those there are"),
-                )
+            "store_unavailable" => {
+                "nothing was changed. See whether another program holds the store's file, then try again"
             }
-            ServiceError::Store(_) => Self::failed(
-                open::chain(&error),
-                "nothing was changed. See whether another program holds the store's file, then try again",
-            ),
-            ServiceError::Secret(_) => Self::failed(
-                open::chain(&error),
-                "nothing was changed. Try again; if it stays, free some memory",
-            ),
-            ServiceError::LimitReached(_) => {
-                Self::failed(error, "nothing was changed. Revoke what is no longer needed, then try again")
+            "overloaded" => "nothing was changed. Try again; if it stays, free some memory",
+            "limit_reached" => "nothing was changed. Revoke what is no longer needed, then try again",
+            "conflict" => "nothing was changed. `list` and `show` tell the present state",
+            "forbidden" | "scope_insufficient" => {
+                "nothing was changed. Ask for less, or give the person another role: `latchgate users set-role --help`"
             }
-            ServiceError::Conflict(_) | ServiceError::Replayed(_) => {
-                Self::failed(error, "nothing was changed. `list` and `show` tell the present state")
-            }
-            ServiceError::Forbidden(_) | ServiceError::Lacks(_) => Self::failed(
-                error,
-                "nothing was changed. Ask for less, or give the person another role: `latchgate users set-role --help`",
-            ),
-        }
+            _ => "nothing was changed",
+        };
+        Self::failed(detail, next)
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Refused::from(error).into()
+    }
+}
+
+/// What is not there, and the command that lists what is.
+const NOUNS: [(&str, &str); 7] = [
+    ("organization", "orgs"),
+    ("team", "teams"),
+    ("project", "projects"),
+    ("user", "users"),
+    ("role", "roles"),
+    ("group", "groups"),
+    ("key", "keys"),
+];
+
+/// The flag of a field of the API.
+fn flag(field: &str) -> String {
+    match field {
+        "user_id" => "--user".to_owned(),
+        "password" => "--password-stdin".to_owned(),
+        _ => format!("--{}", harmless(field).replace('_', "-")),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use clap::Subcommand;
 
+use http::Method;
+use serde_json::Value;
+
 use super::{
-    args::{Consent, Local},
+    args::{Consent, Target},
     error::Failure,
     output::Column,
-    page,
+    plane::{GROUP, USER, text},
 };
-use crate::control::service::{Caller, GroupChanges, NewGroup};
+use crate::control::api::Question;
 
 const COLUMNS: &[Column] = &[
     Column::text("NAME", "name"),
@@ -36,7 +39,7 @@ pub(crate) enum Groups {
         #[arg(long, value_delimiter = ',', required = true)]
         roles: Vec<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// List the groups
     List {
@@ -44,14 +47,14 @@ pub(crate) enum Groups {
         #[arg(long)]
         org: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one group and who is in it
     Show {
         /// The group, by name or id
         group: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Give a group another name, other roles, or both; everybody in it follows at once
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "roles"])))]
@@ -65,7 +68,7 @@ pub(crate) enum Groups {
         #[arg(long, value_delimiter = ',')]
         roles: Option<Vec<String>>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Delete a group; what it carried is taken from everybody in it
     Delete {
@@ -74,7 +77,7 @@ pub(crate) enum Groups {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Put a person into a group
     Add {
@@ -83,7 +86,7 @@ pub(crate) enum Groups {
         /// The person, by e-mail address or id
         user: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Take a person out of a group; keys that stand on its roles shrink at once
     Remove {
@@ -92,43 +95,48 @@ pub(crate) enum Groups {
         /// The person, by e-mail address or id
         user: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Groups {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { org, name, roles, local } => local.work(async |control, mut printer| {
-                let new = NewGroup { org, name, roles };
-                printer.object(&control.create_group(&Caller::Operator, &new).await?)
+            Self::Create { org, name, roles, target } => target.work(async |plane, mut printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let question =
+                    Question::to(Method::POST, &["groups"]).with("name", name).with("roles", roles);
+                printer.object(&plane.ask(question).await?)
             }),
-            Self::List { org, local } => local.work(async |control, printer| {
-                let mut list = printer.list(COLUMNS);
-                let fetch =
-                    async |page: &_| control.list_groups(&Caller::Operator, org.as_deref(), page).await;
-                page::all(&mut list, fetch).await?;
-                list.finish("No group yet: latchgate groups create --name NAME --roles ROLES")
+            Self::List { org, target } => target.work(async |plane, printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let none = "No group yet: latchgate groups create --name NAME --roles ROLES";
+                plane.print(Question::get(&["groups"]), printer.list(COLUMNS), none).await
             }),
-            Self::Show { group, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_group(&Caller::Operator, &group).await?)
+            Self::Show { group, target } => {
+                target.work(async |plane, printer| plane.show(GROUP, &group, printer).await)
+            }
+            Self::Update { group, name, roles, target } => target.work(async |plane, mut printer| {
+                let group = plane.id(GROUP, &group).await?;
+                let question = Question::to(Method::PATCH, &["groups", &group]);
+                printer.object(&plane.ask(question.with("name", name).with("roles", roles)).await?)
             }),
-            Self::Update { group, name, roles, local } => local.work(async |control, mut printer| {
-                let changes = GroupChanges { name, roles };
-                printer.object(&control.update_group(&Caller::Operator, &group, &changes).await?)
+            Self::Delete { group, consent, target } => target.work(async |plane, printer| {
+                let what =
+                    |group: &Value| format!("this takes its roles from everybody in {}", text(group, "name"));
+                plane.delete(GROUP, &group, consent, what, printer).await
             }),
-            Self::Delete { group, consent, local } => local.work(async |control, mut printer| {
-                let group = control.find_group(&Caller::Operator, &group).await?;
-                consent.to(&format!("this takes its roles from everybody in {}", group.name))?;
-                control.delete_group(&Caller::Operator, &group.id.to_string()).await?;
-                printer.object(&group)
-            }),
-            Self::Add { group, user, local } => local.work(async |control, mut printer| {
-                printer.object(&control.add_to_group(&Caller::Operator, &group, &user).await?)
-            }),
-            Self::Remove { group, user, local } => local.work(async |control, mut printer| {
-                printer.object(&control.remove_from_group(&Caller::Operator, &group, &user).await?)
-            }),
+            Self::Add { group, user, target } => move_member(&target, Method::PUT, &group, &user),
+            Self::Remove { group, user, target } => move_member(&target, Method::DELETE, &group, &user),
         }
     }
+}
+
+fn move_member(target: &Target, method: Method, group: &str, user: &str) -> Result<(), Failure> {
+    target.work(async |plane, printer| {
+        let group = plane.id(GROUP, group).await?;
+        let user = plane.id(USER, user).await?;
+        plane.ask(Question::to(method, &["groups", &group, "members", &user])).await?;
+        plane.show(GROUP, &group, printer).await
+    })
 }

@@ -1,8 +1,8 @@
 //! The command line: one file per command.
 //!
 //! Data goes to stdout, remarks and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or
-//! configuration. Commands on the store work through [`crate::control`] as operator, like any other
-//! writer, so that rules, audit and change feed hold for them too.
+//! configuration. Commands on what is stored are questions to the admin API (`plane`): to a server, or to the same
+//! operations in this process, as operator, so that rules, audit and change feed hold for them too.
 
 mod args;
 mod audit;
@@ -21,9 +21,12 @@ mod open;
 mod openapi;
 mod orgs;
 mod output;
-mod page;
+mod permissions;
+mod plane;
+mod presets;
 mod progress;
 mod projects;
+mod remote;
 mod requests;
 mod roles;
 mod secrets;
@@ -76,6 +79,10 @@ enum Command {
     #[command(subcommand)]
     Groups(groups::Groups),
     #[command(subcommand)]
+    Permissions(permissions::Permissions),
+    #[command(subcommand)]
+    Presets(presets::Presets),
+    #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -115,6 +122,8 @@ impl Command {
             Self::Users(command) => command.run(),
             Self::Roles(command) => command.run(),
             Self::Groups(command) => command.run(),
+            Self::Permissions(command) => command.run(),
+            Self::Presets(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Audit(command) => command.run(),
             Self::Requests(command) => command.run(),

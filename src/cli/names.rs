@@ -2,33 +2,40 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::{
     error::Failure,
     output::{Format, List},
-    page,
+    plane::{Plane, text},
 };
-use crate::control::service::{Caller, Control, Page};
-
-/// The slug of each id.
-pub(crate) type Names = HashMap<String, String>;
+use crate::control::api::Question;
 
 /// Lets a table show organizations and teams by their slugs; JSON keeps the ids.
-pub(crate) async fn places(control: &Control, list: List) -> Result<List, Failure> {
+pub(crate) async fn places(plane: &Plane, list: List) -> Result<List, Failure> {
     if list.format() == Format::Json {
         return Ok(list);
     }
-    let mut names = Names::new();
-    let orgs = async |page: &Page| control.list_orgs(&Caller::Operator, page).await;
-    page::each(orgs, |org| {
-        names.insert(org.id.to_string(), org.slug);
-        Ok(())
-    })
-    .await?;
-    let teams = async |page: &Page| control.list_teams(&Caller::Operator, None, page).await;
-    page::each(teams, |team| {
-        names.insert(team.id.to_string(), team.slug);
-        Ok(())
-    })
-    .await?;
+    let mut names = HashMap::new();
+    let mut take = |place: &Value| {
+        names.insert(text(place, "id").to_owned(), text(place, "slug").to_owned());
+    };
+    match plane {
+        Plane::Here { .. } => {
+            plane
+                .each(Question::get(&["orgs"]), |org| {
+                    take(&org);
+                    Ok(())
+                })
+                .await?;
+        }
+        Plane::There(_) => take(&plane.ask(Question::get(&["org"])).await?),
+    }
+    plane
+        .each(Question::get(&["teams"]), |team| {
+            take(&team);
+            Ok(())
+        })
+        .await?;
     Ok(list.naming(names))
 }

@@ -84,6 +84,7 @@ async fn join(config: &Config, root: &RootSecret, options: &Options) -> Result<C
             rotation_grace: config.keys.rotation_grace,
             bcrypt_cost: config.keys.bcrypt_cost,
             accept_foreign: config.keys.accept_foreign,
+            key_use: config.audit.api_key_use,
         },
         applied: Applied::elsewhere(),
     }))

@@ -2,13 +2,15 @@
 
 use clap::Subcommand;
 
+use http::Method;
+
 use super::{
-    args::{Consent, Local},
+    args::{Consent, Target},
     error::Failure,
     output::Column,
-    page,
+    plane::text,
 };
-use crate::control::service::{Caller, NewOrg};
+use crate::control::api::Question;
 
 const COLUMNS: &[Column] = &[
     Column::text("SLUG", "slug"),
@@ -30,19 +32,19 @@ pub(crate) enum Orgs {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// List the organizations
     List {
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one organization
     Show {
         /// The organization, by slug or id
         org: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Give an organization another name, another slug, or both
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "slug"])))]
@@ -56,7 +58,7 @@ pub(crate) enum Orgs {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Delete an organization with its teams, people and keys
     Delete {
@@ -65,32 +67,36 @@ pub(crate) enum Orgs {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Orgs {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { name, slug, local } => local.work(async |control, mut printer| {
-                printer.object(&control.create_org(&Caller::Operator, &NewOrg { name, slug }).await?)
+            Self::Create { name, slug, target } => target.work(async |plane, mut printer| {
+                let question = Question::to(Method::POST, &["orgs"]).with("name", name).with("slug", slug);
+                printer.object(&plane.ask(question).await?)
             }),
-            Self::List { local } => local.work(async |control, printer| {
-                let mut list = printer.list(COLUMNS);
-                page::all(&mut list, async |page| control.list_orgs(&Caller::Operator, page).await).await?;
-                list.finish("No organization yet: latchgate orgs create --name NAME")
+            Self::List { target } => target.work(async |plane, printer| {
+                let none = "No organization yet: latchgate orgs create --name NAME";
+                plane.print(Question::get(&["orgs"]), printer.list(COLUMNS), none).await
             }),
-            Self::Show { org, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_org(&Caller::Operator, &org).await?)
+            Self::Show { org, target } => target.work(async |plane, mut printer| {
+                printer.object(&plane.within(Some(&org)).await?.ask(Question::get(&["org"])).await?)
             }),
-            Self::Update { org, name, slug, local } => local.work(async |control, mut printer| {
-                let renamed = control.rename_org(&Caller::Operator, &org, name.as_deref(), slug.as_deref());
-                printer.object(&renamed.await?)
+            Self::Update { org, name, slug, target } => target.work(async |plane, mut printer| {
+                let question = Question::to(Method::PATCH, &["org"]).with("name", name).with("slug", slug);
+                printer.object(&plane.within(Some(&org)).await?.ask(question).await?)
             }),
-            Self::Delete { org, consent, local } => local.work(async |control, mut printer| {
-                let org = control.find_org(&Caller::Operator, &org).await?;
-                consent.to(&format!("this deletes {} with its teams, people and keys for ever", org.slug))?;
-                control.delete_org(&Caller::Operator, &org.id.to_string()).await?;
+            Self::Delete { org, consent, target } => target.work(async |plane, mut printer| {
+                let plane = plane.within(Some(&org)).await?;
+                let org = plane.ask(Question::get(&["org"])).await?;
+                consent.to(&format!(
+                    "this deletes {} with its teams, people and keys for ever",
+                    text(&org, "slug")
+                ))?;
+                plane.ask(Question::to(Method::DELETE, &["org"])).await?;
                 printer.object(&org)
             }),
         }

@@ -2,14 +2,17 @@
 
 use clap::Subcommand;
 
+use http::Method;
+use serde_json::Value;
+
 use super::{
-    args::{Consent, Local},
+    args::{Consent, Target},
     error::Failure,
     names,
     output::Column,
-    page,
+    plane::{PROJECT, TEAM, text},
 };
-use crate::control::service::{Caller, NewProject};
+use crate::control::api::Question;
 
 const COLUMNS: &[Column] = &[
     Column::text("SLUG", "slug"),
@@ -35,7 +38,7 @@ pub(crate) enum Projects {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// List the projects
     List {
@@ -46,14 +49,14 @@ pub(crate) enum Projects {
         #[arg(long, value_name = "TEAM")]
         team_id: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one project
     Show {
         /// The project, by slug or id
         project: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Give a project another name, another slug, or both
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "slug"])))]
@@ -67,7 +70,7 @@ pub(crate) enum Projects {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Delete a project with its keys
     Delete {
@@ -76,36 +79,38 @@ pub(crate) enum Projects {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Projects {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { team_id, name, slug, local } => local.work(async |control, mut printer| {
-                let new = NewProject { team_id, name, slug };
-                printer.object(&control.create_project(&Caller::Operator, &new).await?)
+            Self::Create { team_id, name, slug, target } => target.work(async |plane, mut printer| {
+                let team = plane.id(TEAM, &team_id).await?;
+                let question = Question::to(Method::POST, &["teams", &team, "projects"]);
+                printer.object(&plane.ask(question.with("name", name).with("slug", slug)).await?)
             }),
-            Self::List { org, team_id, local } => local.work(async |control, printer| {
-                let mut list = names::places(control, printer.list(COLUMNS)).await?;
-                let (org, team) = (org.as_deref(), team_id.as_deref());
-                let fetch = async |page: &_| control.list_projects(&Caller::Operator, org, team, page).await;
-                page::all(&mut list, fetch).await?;
-                list.finish("No project yet: latchgate projects create --team-id TEAM --name NAME")
+            Self::List { org, team_id, target } => target.work(async |plane, printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let list = names::places(&plane, printer.list(COLUMNS)).await?;
+                let team = plane.maybe_id(TEAM, team_id.as_deref()).await?;
+                let none = "No project yet: latchgate projects create --team-id TEAM --name NAME";
+                plane.print(Question::get(&["projects"]).with("team_id", team), list, none).await
             }),
-            Self::Show { project, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_project(&Caller::Operator, &project).await?)
+            Self::Show { project, target } => {
+                target.work(async |plane, printer| plane.show(PROJECT, &project, printer).await)
+            }
+            Self::Update { project, name, slug, target } => target.work(async |plane, mut printer| {
+                let project = plane.id(PROJECT, &project).await?;
+                let question = Question::to(Method::PATCH, &["projects", &project]);
+                printer.object(&plane.ask(question.with("name", name).with("slug", slug)).await?)
             }),
-            Self::Update { project, name, slug, local } => local.work(async |control, mut printer| {
-                let (name, slug) = (name.as_deref(), slug.as_deref());
-                printer.object(&control.rename_project(&Caller::Operator, &project, name, slug).await?)
-            }),
-            Self::Delete { project, consent, local } => local.work(async |control, mut printer| {
-                let project = control.find_project(&Caller::Operator, &project).await?;
-                consent.to(&format!("this deletes {} with its keys for ever", project.slug))?;
-                control.delete_project(&Caller::Operator, &project.id.to_string()).await?;
-                printer.object(&project)
+            Self::Delete { project, consent, target } => target.work(async |plane, printer| {
+                let what = |project: &Value| {
+                    format!("this deletes {} with its keys for ever", text(project, "slug"))
+                };
+                plane.delete(PROJECT, &project, consent, what, printer).await
             }),
         }
     }

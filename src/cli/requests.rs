@@ -2,11 +2,8 @@
 
 use clap::Subcommand;
 
-use super::{args::Local, error::Failure, output::Column, page};
-use crate::{
-    control::service::{Caller, Page, RequestFilter},
-    domain::time::Timestamp,
-};
+use super::{args::Target, error::Failure, output::Column};
+use crate::{control::api::Question, domain::time::Timestamp};
 
 const COLUMNS: &[Column] = &[
     Column::time("TIME", "ts"),
@@ -41,19 +38,20 @@ pub(crate) enum Requests {
         #[arg(long)]
         code: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Requests {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let Self::List { org, since, credential, code, local } = self;
-        let filter = RequestFilter { org, since, credential, code };
-        local.work(async |control, printer| {
-            let mut list = printer.list(COLUMNS);
-            let fetch = async |page: &Page| control.list_requests(&Caller::Operator, &filter, page).await;
-            page::all(&mut list, fetch).await?;
-            list.finish("No such request.")
+        let Self::List { org, since, credential, code, target } = self;
+        target.work(async |plane, printer| {
+            let plane = plane.within(org.as_deref()).await?;
+            let question = Question::get(&["requests"])
+                .with("since", since.map(|at| at.to_string()))
+                .with("credential", credential)
+                .with("code", code);
+            plane.print(question, printer.list(COLUMNS), "No such request.").await
         })
     }
 }

@@ -2,13 +2,16 @@
 
 use clap::Subcommand;
 
+use http::Method;
+use serde_json::Value;
+
 use super::{
-    args::{Consent, Local},
+    args::{Consent, Target},
     error::Failure,
     output::Column,
-    page,
+    plane::{ROLE, text},
 };
-use crate::control::service::{Caller, NewRole, RoleChanges};
+use crate::control::api::Question;
 
 const COLUMNS: &[Column] = &[
     Column::text("NAME", "name"),
@@ -36,7 +39,7 @@ pub(crate) enum Roles {
         #[arg(long, value_delimiter = ',', required = true)]
         permissions: Vec<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// List the profile's roles, then the custom ones
     List {
@@ -44,14 +47,14 @@ pub(crate) enum Roles {
         #[arg(long)]
         org: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one role
     Show {
         /// The role, by name or id
         role: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Give a custom role another name, other permissions, or both; whoever holds it follows at once
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "permissions"])))]
@@ -65,7 +68,7 @@ pub(crate) enum Roles {
         #[arg(long, value_delimiter = ',')]
         permissions: Option<Vec<String>>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Delete a custom role that no person, group or working key holds
     Delete {
@@ -74,36 +77,33 @@ pub(crate) enum Roles {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Roles {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { org, name, permissions, local } => local.work(async |control, mut printer| {
-                let new = NewRole { org, name, permissions };
-                printer.object(&control.create_role(&Caller::Operator, &new).await?)
+            Self::Create { org, name, permissions, target } => target.work(async |plane, mut printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let question = Question::to(Method::POST, &["roles"]).with("name", name);
+                printer.object(&plane.ask(question.with("permissions", permissions)).await?)
             }),
-            Self::List { org, local } => local.work(async |control, printer| {
-                let mut list = printer.list(COLUMNS);
-                let fetch =
-                    async |page: &_| control.list_roles(&Caller::Operator, org.as_deref(), page).await;
-                page::all(&mut list, fetch).await?;
-                list.finish("No role")
+            Self::List { org, target } => target.work(async |plane, printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                plane.print(Question::get(&["roles"]), printer.list(COLUMNS), "No role").await
             }),
-            Self::Show { role, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_role(&Caller::Operator, &role).await?)
+            Self::Show { role, target } => {
+                target.work(async |plane, printer| plane.show(ROLE, &role, printer).await)
+            }
+            Self::Update { role, name, permissions, target } => target.work(async |plane, mut printer| {
+                let role = plane.id(ROLE, &role).await?;
+                let question = Question::to(Method::PATCH, &["roles", &role]).with("name", name);
+                printer.object(&plane.ask(question.with("permissions", permissions)).await?)
             }),
-            Self::Update { role, name, permissions, local } => local.work(async |control, mut printer| {
-                let changes = RoleChanges { name, permissions };
-                printer.object(&control.update_role(&Caller::Operator, &role, &changes).await?)
-            }),
-            Self::Delete { role, consent, local } => local.work(async |control, mut printer| {
-                let role = control.find_role(&Caller::Operator, &role).await?;
-                consent.to(&format!("this deletes the role {} for ever", role.name))?;
-                control.delete_role(&Caller::Operator, &role.id).await?;
-                printer.object(&role)
+            Self::Delete { role, consent, target } => target.work(async |plane, printer| {
+                let what = |role: &Value| format!("this deletes the role {} for ever", text(role, "name"));
+                plane.delete(ROLE, &role, consent, what, printer).await
             }),
         }
     }

@@ -1,14 +1,76 @@
 //! Secrets come by prompt or stdin, never as an argument: arguments are in the process list and in
 //! the shell's history.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::{
+    fs,
+    io::{self, BufRead, IsTerminal, Read},
+};
 
+use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::error::{Failure, note};
+use crate::config::Environment;
 
 /// Longer than any password or key of ours; what is longer was not meant as one.
 const MAX_BYTES: u64 = 4096;
+
+/// What proves to a server who asks: an API key, or the token of a session.
+pub(crate) struct Token {
+    bearer: HeaderValue,
+    source: &'static str,
+}
+
+impl Token {
+    /// Out of `LATCHGATE_TOKEN`, or out of the file that `LATCHGATE_TOKEN_FILE` names.
+    pub(crate) fn from_environment(environment: &Environment) -> Result<Self, Failure> {
+        let wrong = |what: String| {
+            Failure::usage(
+                what,
+                "put an API key or the token of a session into LATCHGATE_TOKEN,\n\
+                 or name a file that holds it in LATCHGATE_TOKEN_FILE",
+            )
+        };
+        let (text, source) = match (environment.get(TOKEN), environment.get(TOKEN_FILE)) {
+            (Some(_), Some(_)) => {
+                return Err(wrong(format!("{TOKEN} and {TOKEN_FILE} are both set: set one of them")));
+            }
+            (Some(token), None) => (Zeroizing::new(token.to_owned()), TOKEN),
+            (None, Some(file)) => {
+                let text = fs::File::open(file).and_then(|file| {
+                    let mut text = Zeroizing::new(String::new());
+                    file.take(MAX_BYTES).read_to_string(&mut text).map(|_| text)
+                });
+                let text =
+                    text.map_err(|error| wrong(format!("{TOKEN_FILE}: cannot read {file}: {error}")))?;
+                (text, TOKEN_FILE)
+            }
+            (None, None) => return Err(wrong(format!("--server needs a token, and {TOKEN} is not set"))),
+        };
+        let token = text.trim();
+        let bearer = HeaderValue::from_str(&Zeroizing::new(format!("Bearer {token}"))).ok();
+        match bearer.filter(|_| !token.is_empty() && !token.contains(char::is_whitespace)) {
+            Some(mut bearer) => {
+                bearer.set_sensitive(true);
+                Ok(Self { bearer, source })
+            }
+            None => Err(wrong(format!("{source} holds no token"))),
+        }
+    }
+
+    /// As it goes to the server.
+    pub(crate) fn bearer(&self) -> HeaderValue {
+        self.bearer.clone()
+    }
+
+    /// The variable that it came by.
+    pub(crate) const fn source(&self) -> &'static str {
+        self.source
+    }
+}
+
+const TOKEN: &str = "LATCHGATE_TOKEN";
+const TOKEN_FILE: &str = "LATCHGATE_TOKEN_FILE";
 
 /// Whether a person could be asked.
 pub(crate) fn can_ask() -> bool {

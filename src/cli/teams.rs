@@ -2,14 +2,17 @@
 
 use clap::Subcommand;
 
+use http::Method;
+use serde_json::Value;
+
 use super::{
-    args::{Consent, Local},
+    args::{Consent, Target},
     error::Failure,
     names,
     output::Column,
-    page,
+    plane::{TEAM, text},
 };
-use crate::control::service::{Caller, NewTeam};
+use crate::control::api::Question;
 
 const COLUMNS: &[Column] = &[
     Column::text("SLUG", "slug"),
@@ -17,6 +20,15 @@ const COLUMNS: &[Column] = &[
     Column::text("ID", "id"),
     Column::text("ORGANIZATION", "org_id"),
     Column::time("CREATED", "created_at"),
+];
+
+const MEMBERS: &[Column] = &[
+    Column::text("EMAIL", "email"),
+    Column::text("NAME", "name"),
+    Column::text("ROLE", "role"),
+    Column::words("GROUPS", "groups"),
+    Column::text("ACTIVE", "active"),
+    Column::text("ID", "user_id"),
 ];
 
 /// Manage teams: the parts of an organization
@@ -35,7 +47,7 @@ pub(crate) enum Teams {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// List the teams
     List {
@@ -43,14 +55,21 @@ pub(crate) enum Teams {
         #[arg(long)]
         org: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one team
     Show {
         /// The team, by slug or id
         team: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
+    },
+    /// List who is in a team, and with which role
+    Members {
+        /// The team, by slug or id
+        team: String,
+        #[command(flatten)]
+        target: Target,
     },
     /// Give a team another name, another slug, or both
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "slug"])))]
@@ -64,7 +83,7 @@ pub(crate) enum Teams {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Delete a team with its projects, memberships and keys
     Delete {
@@ -73,35 +92,42 @@ pub(crate) enum Teams {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Teams {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { org, name, slug, local } => local.work(async |control, mut printer| {
-                printer.object(&control.create_team(&Caller::Operator, &NewTeam { org, name, slug }).await?)
+            Self::Create { org, name, slug, target } => target.work(async |plane, mut printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let question = Question::to(Method::POST, &["teams"]).with("name", name).with("slug", slug);
+                printer.object(&plane.ask(question).await?)
             }),
-            Self::List { org, local } => local.work(async |control, printer| {
-                let mut list = names::places(control, printer.list(COLUMNS)).await?;
-                let fetch =
-                    async |page: &_| control.list_teams(&Caller::Operator, org.as_deref(), page).await;
-                page::all(&mut list, fetch).await?;
-                list.finish("No team yet: latchgate teams create --org ORG --name NAME")
+            Self::List { org, target } => target.work(async |plane, printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let list = names::places(&plane, printer.list(COLUMNS)).await?;
+                let none = "No team yet: latchgate teams create --org ORG --name NAME";
+                plane.print(Question::get(&["teams"]), list, none).await
             }),
-            Self::Show { team, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_team(&Caller::Operator, &team).await?)
+            Self::Show { team, target } => {
+                target.work(async |plane, printer| plane.show(TEAM, &team, printer).await)
+            }
+            Self::Members { team, target } => target.work(async |plane, printer| {
+                let team = plane.id(TEAM, &team).await?;
+                let question = Question::get(&["teams", &team, "members"]);
+                plane.print(question, printer.list(MEMBERS), "Nobody is in this team.").await
             }),
-            Self::Update { team, name, slug, local } => local.work(async |control, mut printer| {
-                let renamed = control.rename_team(&Caller::Operator, &team, name.as_deref(), slug.as_deref());
-                printer.object(&renamed.await?)
+            Self::Update { team, name, slug, target } => target.work(async |plane, mut printer| {
+                let team = plane.id(TEAM, &team).await?;
+                let question = Question::to(Method::PATCH, &["teams", &team]);
+                printer.object(&plane.ask(question.with("name", name).with("slug", slug)).await?)
             }),
-            Self::Delete { team, consent, local } => local.work(async |control, mut printer| {
-                let team = control.find_team(&Caller::Operator, &team).await?;
-                consent.to(&format!("this deletes {} with its projects and keys for ever", team.slug))?;
-                control.delete_team(&Caller::Operator, &team.id.to_string()).await?;
-                printer.object(&team)
+            Self::Delete { team, consent, target } => target.work(async |plane, printer| {
+                let what = |team: &Value| {
+                    format!("this deletes {} with its projects and keys for ever", text(team, "slug"))
+                };
+                plane.delete(TEAM, &team, consent, what, printer).await
             }),
         }
     }

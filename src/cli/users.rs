@@ -1,15 +1,18 @@
 //! `latchgate users`: people, and the roles they hold.
 
 use clap::Subcommand;
+use http::Method;
+use serde_json::{Value, json};
 
 use super::{
-    args::{Consent, Local},
+    args::{Consent, Target},
     error::Failure,
     names,
     output::Column,
-    page, secrets,
+    plane::{Plane, TEAM, USER, text},
+    secrets,
 };
-use crate::control::service::{Caller, NewUser};
+use crate::control::api::Question;
 
 const COLUMNS: &[Column] = &[
     Column::text("EMAIL", "email"),
@@ -49,7 +52,7 @@ pub(crate) enum Users {
         #[arg(long)]
         password_stdin: bool,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// List people
     List {
@@ -57,14 +60,24 @@ pub(crate) enum Users {
         #[arg(long)]
         org: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one person
     Show {
         /// The person, by e-mail address or id
         user: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
+    },
+    /// Give a person another name
+    Update {
+        /// The person, by e-mail address or id
+        user: String,
+        /// Their new name
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        target: Target,
     },
     /// Give a person a role in place of the one they have there
     SetRole {
@@ -77,7 +90,7 @@ pub(crate) enum Users {
         #[arg(long, value_name = "TEAM")]
         team_id: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Take a person's role in a team, or on the organization, away
     RemoveRole {
@@ -87,21 +100,21 @@ pub(crate) enum Users {
         #[arg(long, value_name = "TEAM")]
         team_id: Option<String>,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Stop a person and every key of theirs, until they are activated again
     Deactivate {
         /// The person, by e-mail address or id
         user: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Let a person who was deactivated act again
     Activate {
         /// The person, by e-mail address or id
         user: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Remove a person and revoke the keys that are theirs
     Delete {
@@ -110,50 +123,76 @@ pub(crate) enum Users {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
 impl Users {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { email, name, org, team_id, role, password_stdin, local } => {
+            Self::Create { email, name, org, team_id, role, password_stdin, target } => {
                 let password = if password_stdin {
                     Some(secrets::line_of_stdin("the password", "--password-stdin")?.to_string())
                 } else {
                     None
                 };
-                let new = NewUser { org, email, name, password, team_id, role: role.and_then(chosen) };
-                local.work(async |control, mut printer| {
-                    printer.object(&control.create_user(&Caller::Operator, &new).await?)
+                target.work(async |plane, mut printer| {
+                    let plane = plane.within(org.as_deref()).await?;
+                    let question = Question::to(Method::POST, &["users"])
+                        .with("email", email)
+                        .with("name", name)
+                        .with("password", password)
+                        .with("team_id", plane.maybe_id(TEAM, team_id.as_deref()).await?)
+                        .with("role", role.and_then(chosen));
+                    printer.object(&plane.ask(question).await?)
                 })
             }
-            Self::List { org, local } => local.work(async |control, printer| {
-                let mut list = names::places(control, printer.list(COLUMNS)).await?;
-                let fetch =
-                    async |page: &_| control.list_users(&Caller::Operator, org.as_deref(), page).await;
-                page::all(&mut list, fetch).await?;
-                list.finish("Nobody yet: latchgate users create --email EMAIL --name NAME --role ROLE")
+            Self::List { org, target } => target.work(async |plane, printer| {
+                let plane = plane.within(org.as_deref()).await?;
+                let list = names::places(&plane, printer.list(COLUMNS)).await?;
+                let none = "Nobody yet: latchgate users create --email EMAIL --name NAME --role ROLE";
+                plane.print(Question::get(&["users"]), list, none).await
             }),
-            Self::Show { user, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_user(&Caller::Operator, &user).await?)
-            }),
-            Self::SetRole { user, role, team_id, local } => local.work(async |control, mut printer| {
+            Self::Show { user, target } => {
+                target.work(async |plane, printer| plane.show(USER, &user, printer).await)
+            }
+            Self::Update { user, name, target } => change(&target, &user, "name", name.into()),
+            Self::SetRole { user, role, team_id, target } => target.work(async |plane, mut printer| {
+                let (plane, user) = found(plane, user).await?;
+                let team = plane.maybe_id(TEAM, team_id.as_deref()).await?;
                 let role = chosen(role);
-                control.set_role(&Caller::Operator, &user, team_id.as_deref(), role.as_deref()).await?;
-                printer.object(&control.find_user(&Caller::Operator, &user).await?)
+                let team = where_held(&plane, role.as_deref(), team).await?;
+                let members = members(team.as_deref());
+                let id = match member(&plane, &members, &user).await? {
+                    Some(member) => text(&member, "user_id").to_owned(),
+                    None => plane.id(USER, &user).await?,
+                };
+                let path = [members.as_slice(), &[&id]].concat();
+                printer.object(&plane.ask(Question::to(Method::PUT, &path).change("role", Some(role))).await?)
             }),
-            Self::RemoveRole { user, team_id, local } => local.work(async |control, mut printer| {
-                control.remove_member(&Caller::Operator, &user, team_id.as_deref()).await?;
-                printer.object(&control.find_user(&Caller::Operator, &user).await?)
+            Self::RemoveRole { user, team_id, target } => target.work(async |plane, mut printer| {
+                let (plane, user) = found(plane, user).await?;
+                let team = plane.maybe_id(TEAM, team_id.as_deref()).await?;
+                let members = members(team.as_deref());
+                let member = member(&plane, &members, &user).await?.ok_or_else(|| {
+                    let there =
+                        team_id.map_or("the organization".to_owned(), |team| format!("team {team:?}"));
+                    Failure::failed(
+                        format_args!("{user} has no role in {there}"),
+                        "`latchgate users show` tells which they have, and --team-id names the team",
+                    )
+                })?;
+                let path = [members.as_slice(), &[text(&member, "user_id")]].concat();
+                plane.ask(Question::to(Method::DELETE, &path)).await?;
+                printer.object(&member)
             }),
-            Self::Deactivate { user, local } => set_active(&local, &user, false),
-            Self::Activate { user, local } => set_active(&local, &user, true),
-            Self::Delete { user, consent, local } => local.work(async |control, mut printer| {
-                let user = control.find_user(&Caller::Operator, &user).await?;
-                consent.to(&format!("this removes {} and revokes their keys for ever", user.email))?;
-                control.remove_user(&Caller::Operator, &user.id.to_string()).await?;
-                printer.object(&user)
+            Self::Deactivate { user, target } => change(&target, &user, "active", json!(false)),
+            Self::Activate { user, target } => change(&target, &user, "active", json!(true)),
+            Self::Delete { user, consent, target } => target.work(async |plane, printer| {
+                let what = |user: &Value| {
+                    format!("this removes {} and revokes their keys for ever", text(user, "email"))
+                };
+                plane.delete(USER, &user, consent, what, printer).await
             }),
         }
     }
@@ -164,8 +203,67 @@ fn chosen(role: String) -> Option<String> {
     Some(role).filter(|role| role != "none")
 }
 
-fn set_active(local: &Local, user: &str, active: bool) -> Result<(), Failure> {
-    local.work(async |control, mut printer| {
-        printer.object(&control.set_user_active(&Caller::Operator, user, active).await?)
+fn change(target: &Target, user: &str, field: &str, value: Value) -> Result<(), Failure> {
+    target.work(async |plane, mut printer| {
+        let user = plane.id(USER, user).await?;
+        printer.object(&plane.ask(Question::to(Method::PATCH, &["users", &user]).with(field, value)).await?)
     })
+}
+
+/// The operator finds people of every organization; whoever else asks may see the members of a team alone.
+async fn found(plane: Plane, user: String) -> Result<(Plane, String), Failure> {
+    if !plane.is_operator() {
+        return Ok((plane, user));
+    }
+    let object = plane.find(USER, &user).await?;
+    Ok((plane.beside(&object), text(&object, "id").to_owned()))
+}
+
+/// Where a role is held: in the organization or in a team, as the profile has it.
+async fn where_held(
+    plane: &Plane,
+    role: Option<&str>,
+    team: Option<String>,
+) -> Result<Option<String>, Failure> {
+    let Some(role) = role else { return Ok(team) };
+    let mut level = Value::Null;
+    plane
+        .each(Question::get(&["roles"]).with("name", role), |mut role| {
+            level = role["level"].take();
+            Ok(())
+        })
+        .await?;
+    match (level.as_str(), team) {
+        (Some("org"), _) => Ok(None),
+        (Some(_), None) => {
+            let mut teams = plane.ask(Question::get(&["teams"]).with("limit", 2)).await?["items"].take();
+            match teams.as_array_mut().map(Vec::as_mut_slice) {
+                Some([only]) => Ok(Some(text(only, "id").to_owned())),
+                _ => Err(Failure::usage(
+                    "--team-id: name the team in which the role is held",
+                    "`latchgate teams list` shows those there are",
+                )),
+            }
+        }
+        (_, team) => Ok(team),
+    }
+}
+
+/// The path of the members of a team, or of the organization.
+fn members(team: Option<&str>) -> Vec<&str> {
+    team.map_or_else(|| vec!["org", "members"], |team| vec!["teams", team, "members"])
+}
+
+/// The member with this id or e-mail address.
+async fn member(plane: &Plane, members: &[&str], user: &str) -> Result<Option<Value>, Failure> {
+    let mut found = None;
+    plane
+        .each(Question::get(members), |member| {
+            if text(&member, "user_id") == user || text(&member, "email").eq_ignore_ascii_case(user) {
+                found = Some(member);
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(found)
 }

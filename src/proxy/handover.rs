@@ -75,8 +75,8 @@ pub async fn hand_over(
     }
     request.headers_mut().insert(X_REQUEST_ID, exchange.request_id());
     let limits = exchange.serving.snapshot.limits.clone();
-    // The time for the body, and as much for the answer once the body is there.
-    let patience = limits.request_timeout.saturating_mul(2);
+    // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
+    let patience = limits.request_timeout.saturating_mul(4);
     let handed = Handed { request, peer: exchange.peer.ip, limits };
     let sent = label.map(|label| (label, exchange.forwarded(label).1));
     let answering = exchange.worker.handover.begin(handed).ok_or(Refusal::Overloaded)?;

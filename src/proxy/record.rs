@@ -23,6 +23,7 @@ use super::{
     server::Peer,
     snapshot::Label,
     throttle::Standing,
+    usage::KeyUse,
     worker::{Serving, Worker},
 };
 use crate::{
@@ -170,12 +171,17 @@ impl Exchange {
     }
 
     /// It was let through and counts as a use of the key, or keeps the session awake.
-    pub fn used(&self, record: &Record) {
+    pub fn used(&self, record: &Arc<Record>) {
+        let (client, at) = (self.line.client_ip, self.began.wall);
         if let CredentialId::Key(key) = record.id {
-            self.worker.usage.count(key, self.line.client_ip, self.began.wall);
+            self.worker.usage.count(key, client, at);
+            if self.serving.snapshot.notes_uses {
+                let (request_id, key) = (self.line.request_id.clone(), Arc::clone(record));
+                self.worker.usage.note(KeyUse { at, client, request_id, key });
+            }
         }
         if let Some(activity) = &record.principal.activity {
-            activity.last.raise(self.began.wall);
+            activity.last.raise(at);
         }
     }
 

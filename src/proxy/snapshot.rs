@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use http::Uri;
+
 use super::{directory::Rules, headers::Pseudonym, reject::Refusal, route::Routes};
 use crate::{
-    config::{Config, Hosts, Limits, TrustedProxies},
+    config::{Config, Hosts, KeyUseEvents, Limits, TrustedProxies},
     telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics},
 };
 
@@ -25,6 +27,10 @@ pub struct Snapshot {
     pub trusted_proxies: TrustedProxies,
     /// What the gateway itself may be called.
     pub hosts: Hosts,
+    /// How clients reach it, where that is known.
+    pub public_url: Option<Uri>,
+    /// Whether each use of a key is to be an event of the audit trail.
+    pub notes_uses: bool,
     /// For requests that no route takes.
     pub nowhere: Arc<RouteMetrics>,
 }
@@ -44,6 +50,8 @@ impl Snapshot {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
             hosts: config.hosts.clone(),
+            public_url: config.listen.public_url.clone(),
+            notes_uses: config.audit.api_key_use == KeyUseEvents::All,
             nowhere: metrics.route("none"),
         }
     }

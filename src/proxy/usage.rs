@@ -1,14 +1,32 @@
 //! Counts the uses of keys (R000_20): each worker for itself, without a shared line of memory, and once a second
-//! for all.
+//! for all. Where each use is to be an event of the audit trail (R002_16), each is noted beside the counts.
 
-use std::{cell::RefCell, collections::HashMap, net::IpAddr};
+use std::{cell::RefCell, collections::HashMap, net::IpAddr, sync::Arc};
 
+use http::HeaderValue;
 use tokio::sync::mpsc;
 
-use crate::domain::{id::KeyId, time::Timestamp};
+use super::directory::Record;
+use crate::domain::{
+    id::{KeyId, OrgId},
+    time::Timestamp,
+};
 
 /// Distinct keys and addresses that a worker counts between two deliveries; more go uncounted, and are said so.
 const CAPACITY: usize = 65_536;
+/// Uses that a worker notes one by one between two deliveries; of more it only knows how many and whose.
+const NOTED: usize = 4_096;
+
+/// What was counted between two deliveries.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// How often each key was used.
+    pub counts: Vec<Use>,
+    /// Each use by itself, oldest first, where that is wanted.
+    pub each: Vec<KeyUse>,
+    /// How many found no room in `each`, by organization.
+    pub unnamed: HashMap<OrgId, u64>,
+}
 
 /// How often one key was used from one address, and when last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,20 +41,43 @@ pub struct Use {
     pub last: Timestamp,
 }
 
+/// One use of a key.
+#[derive(Debug, Clone)]
+pub struct KeyUse {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub client: Option<IpAddr>,
+    /// The request, as answered in `X-Request-Id`.
+    pub request_id: Option<HeaderValue>,
+    /// The key.
+    pub key: Arc<Record>,
+}
+
+/// The way to whoever writes uses down.
+pub type Deliver = mpsc::UnboundedSender<Uses>;
+
 /// The counts of one worker.
 #[derive(Debug)]
 pub struct Usage {
     counts: RefCell<Counts>,
-    deliver: mpsc::UnboundedSender<Vec<Use>>,
+    noted: RefCell<Noted>,
+    deliver: Deliver,
 }
 
 /// By key and address: how often, and when last.
 type Counts = HashMap<(KeyId, Option<IpAddr>), (u64, Timestamp)>;
 
+#[derive(Debug, Default)]
+struct Noted {
+    each: Vec<KeyUse>,
+    unnamed: HashMap<OrgId, u64>,
+}
+
 impl Usage {
     /// Nothing counted yet.
-    pub fn new(deliver: mpsc::UnboundedSender<Vec<Use>>) -> Self {
-        Self { counts: RefCell::default(), deliver }
+    pub fn new(deliver: Deliver) -> Self {
+        Self { counts: RefCell::default(), noted: RefCell::default(), deliver }
     }
 
     /// One more use.
@@ -50,14 +91,85 @@ impl Usage {
         }
     }
 
+    /// Notes a use that was counted.
+    pub fn note(&self, used: KeyUse) {
+        let mut noted = self.noted.borrow_mut();
+        if noted.each.len() < NOTED {
+            noted.each.push(used);
+        } else {
+            *noted.unnamed.entry(used.key.principal.boundary.org()).or_default() += 1;
+        }
+    }
+
     /// Hands everything counted to whoever writes it down.
     pub fn flush(&self) {
         let mut counts = self.counts.borrow_mut();
         if counts.is_empty() {
             return;
         }
-        let uses = counts.drain().map(|((key, client), (count, last))| Use { key, client, count, last });
+        let Noted { each, unnamed } = self.noted.take();
+        let counts = counts.drain();
+        let counts = counts.map(|((key, client), (count, last))| Use { key, client, count, last }).collect();
         // Nobody listens any more only after the last flush of a shutdown.
-        let _ = self.deliver.send(uses.collect());
+        let _ = self.deliver.send(Uses { counts, each, unnamed });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        config::{Config, Environment},
+        domain::{
+            access::{CredentialId, Holder, Method, Networks, Principal},
+            boundary::Boundary,
+            key::state::Life,
+            permission::PermissionSet,
+        },
+        proxy::directory::{Entry, Lookup, Rules},
+    };
+
+    const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+
+    fn key(org: OrgId) -> Arc<Record> {
+        let config = Config::from_toml("", Path::new("latchgate.toml"), &Environment::empty());
+        let rules = Rules::new(&config.expect("defaults").config, 1);
+        let id = CredentialId::Key(KeyId::new(NOW));
+        let principal = Principal {
+            method: Method::ApiKey,
+            credential: "a1b2c3d4".into(),
+            boundary: Boundary::Org(org),
+            team_projects: Box::default(),
+            user: None,
+            role: None,
+            permissions: PermissionSet::EMPTY,
+            life: Life::begin(NOW, None),
+            holder: Holder::Present,
+            networks: Networks::default(),
+            activity: None,
+        };
+        let entry =
+            Entry { id, family: id, principal, rate: None, proof: None, rotated_at: None, seen_at: None };
+        Arc::new(Record::new(entry, Lookup::Public("a1b2c3d4".into()), None, &rules))
+    }
+
+    /// What finds no room is known by number and organization: nothing is left out without a word.
+    #[test]
+    fn too_many_uses_are_still_counted() {
+        let (deliver, mut delivered) = mpsc::unbounded_channel();
+        let usage = Usage::new(deliver);
+        let (org, other) = (OrgId::new(NOW), OrgId::new(NOW));
+        let (one, another) = (key(org), key(other));
+        for key in std::iter::repeat_n(&one, NOTED + 3).chain([&another]) {
+            usage.count(KeyId::new(NOW), None, NOW);
+            usage.note(KeyUse { at: NOW, client: None, request_id: None, key: Arc::clone(key) });
+        }
+        usage.flush();
+        let uses = delivered.try_recv().expect("a delivery");
+        assert_eq!((uses.each.len(), uses.unnamed), (NOTED, HashMap::from([(org, 3), (other, 1)])));
+        usage.flush();
+        assert!(delivered.try_recv().is_err(), "nothing new, nothing delivered");
     }
 }

@@ -3,7 +3,6 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method};
-use tokio::sync::mpsc;
 
 use super::{
     body::Places,
@@ -15,7 +14,7 @@ use super::{
     server::Peer,
     snapshot::Snapshot,
     upstream::{self, Upstreams},
-    usage::{Usage, Use},
+    usage::{Deliver, Usage},
 };
 use crate::telemetry::access_log::AccessRecord;
 
@@ -52,7 +51,7 @@ impl Worker {
     pub fn new(
         gateway: Arc<Gateway>,
         place: upstream::Worker,
-        usage: mpsc::UnboundedSender<Vec<Use>>,
+        usage: Deliver,
         handover: Arc<dyn Handover>,
         seed: u64,
     ) -> Self {

@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use sqlx::Connection as _;
 
 use super::{
-    Store,
+    Store, Tx,
     db::{Columns, Conn, Db},
     error::StoreError,
 };
-use crate::domain::{id::KeyId, time::Timestamp};
+use crate::domain::{
+    id::{KeyId, OrgId, TeamId},
+    time::Timestamp,
+};
 
 const MINUTE: i64 = 60_000_000;
 /// More cannot be in one batch; sums of it stay far from overflow.
@@ -28,47 +31,63 @@ pub struct Used {
     pub last: Timestamp,
 }
 
-/// Adds a batch to what is stored, all or nothing. Keys that are gone are passed over.
-///
-/// # Errors
-/// [`StoreError::Unavailable`]: nothing was counted; the caller keeps the batch and tries again.
-pub async fn flush(store: &Store, batch: &[Used]) -> Result<(), StoreError> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let mut tx = store.write().await?;
-    for used in batch {
-        let count = i64::try_from(used.count).unwrap_or(MOST).min(MOST);
-        let ip = used.ip.map(|ip| ip.to_string());
-        let known = sqlx::query::<Db>(
-            "UPDATE api_keys SET usage_count = usage_count + $2,
-                 last_used_ip = CASE WHEN last_used_at IS NULL OR last_used_at <= $3
-                                     THEN COALESCE($4, last_used_ip) ELSE last_used_ip END,
-                 last_used_at = CASE WHEN last_used_at IS NULL OR last_used_at <= $3 THEN $3 ELSE last_used_at END
-             WHERE id = $1",
-        )
-        .bind(used.key.to_string())
-        .bind(count)
-        .bind(used.last.micros())
-        .bind(&ip)
-        .execute(&mut *tx)
+/// Whose a key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whose {
+    /// Its public characters.
+    pub prefix: String,
+    /// Its organization.
+    pub org: OrgId,
+    /// Its team.
+    pub team: Option<TeamId>,
+}
+
+/// Adds uses to what is stored; gives whose the key is, none when it is gone or its row is damaged.
+pub async fn add(tx: &mut Tx, used: &Used) -> Result<Option<Whose>, StoreError> {
+    let count = i64::try_from(used.count).unwrap_or(MOST).min(MOST);
+    let ip = used.ip.map(|ip| ip.to_string());
+    let known = sqlx::query::<Db>(
+        "UPDATE api_keys SET usage_count = usage_count + $2,
+             last_used_ip = CASE WHEN last_used_at IS NULL OR last_used_at <= $3
+                                 THEN COALESCE($4, last_used_ip) ELSE last_used_ip END,
+             last_used_at = CASE WHEN last_used_at IS NULL OR last_used_at <= $3 THEN $3 ELSE last_used_at END
+         WHERE id = $1
+         RETURNING id, prefix, org_id, team_id",
+    )
+    .bind(used.key.to_string())
+    .bind(count)
+    .bind(used.last.micros())
+    .bind(&ip)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = known else { return Ok(None) };
+    sqlx::query::<Db>(
+        "INSERT INTO usage_minutes (key_id, minute, ip, count) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (key_id, minute, ip) DO UPDATE SET count = usage_minutes.count + excluded.count",
+    )
+    .bind(used.key.to_string())
+    .bind(used.last.micros().div_euclid(MINUTE) * MINUTE)
+    .bind(ip.unwrap_or_default())
+    .bind(count)
+    .execute(&mut **tx)
+    .await?;
+    let columns = Columns::of(&row, "api_keys", "id");
+    let whose = || {
+        let (prefix, org) = (columns.text("prefix")?, columns.parse("org_id")?);
+        Ok::<_, StoreError>(Whose { prefix, org, team: columns.maybe_parse("team_id")? })
+    };
+    // A damaged row is reported where it is looked up; here it must not keep others from being counted.
+    Ok(whose().ok())
+}
+
+/// Whether a key was used from this address before, as far back as uses are kept.
+pub async fn was_used_from(conn: &mut Conn, key: KeyId, ip: Option<IpAddr>) -> Result<bool, StoreError> {
+    let row = sqlx::query::<Db>("SELECT key_id FROM usage_minutes WHERE key_id = $1 AND ip = $2 LIMIT 1")
+        .bind(key.to_string())
+        .bind(ip.map(|ip| ip.to_string()).unwrap_or_default())
+        .fetch_optional(conn)
         .await?;
-        if known.rows_affected() == 0 {
-            continue;
-        }
-        sqlx::query::<Db>(
-            "INSERT INTO usage_minutes (key_id, minute, ip, count) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (key_id, minute, ip) DO UPDATE SET count = usage_minutes.count + excluded.count",
-        )
-        .bind(used.key.to_string())
-        .bind(used.last.micros().div_euclid(MINUTE) * MINUTE)
-        .bind(ip.unwrap_or_default())
-        .bind(count)
-        .execute(&mut *tx)
-        .await?;
-    }
-    tx.commit().await?;
-    Ok(())
+    Ok(row.is_some())
 }
 
 /// Uses of a key in one minute.

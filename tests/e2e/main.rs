@@ -21,5 +21,6 @@ mod cli;
 mod clients;
 mod control;
 mod faults;
+mod profile;
 mod proxy;
 mod support;

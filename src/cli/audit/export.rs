@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::control::service::AuditEntry;
+use serde_json::Value;
 
 /// How events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -35,28 +35,10 @@ impl<W: Write> Export<W> {
         })
     }
 
-    pub(super) fn write(&mut self, event: &AuditEntry) -> io::Result<()> {
+    pub(super) fn write(&mut self, event: &Value) -> io::Result<()> {
         match self {
-            Self::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, event)?;
-                out.write_all(b"\n")
-            }
-            Self::Csv(table) => {
-                let cells = [
-                    event.id.to_string(),
-                    event.at.to_string(),
-                    event.target_table.clone(),
-                    event.target.clone(),
-                    event.action.clone(),
-                    event.event.clone(),
-                    event.actor.clone(),
-                    event.actor_kind.to_string(),
-                    event.ip.clone().unwrap_or_default(),
-                    event.detail.to_string(),
-                    event.hash.to_string(),
-                ];
-                Ok(table.write_record(cells.map(inert))?)
-            }
+            Self::Jsonl(out) => writeln!(out, "{event}"),
+            Self::Csv(table) => Ok(table.write_record(HEADING.map(|field| inert(cell(&event[field]))))?),
         }
     }
 
@@ -65,6 +47,14 @@ impl<W: Write> Export<W> {
             Self::Jsonl(out) => out.flush(),
             Self::Csv(table) => table.flush(),
         }
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -5,17 +5,18 @@ mod export;
 use std::io;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use self::export::{Export, ExportFormat};
 
 use super::{
-    args::{Answer, ConfigFile, Local},
+    args::{Place, Target},
     error::{Exit, Failure},
     output::{Column, Format},
-    page, progress,
+    progress,
 };
 use crate::{
-    control::service::{AuditFilter, Caller, ChainVerdict, Page},
+    control::{api::Question, service::ChainVerdict},
     domain::time::Timestamp,
 };
 
@@ -39,7 +40,7 @@ pub(crate) enum Audit {
         #[command(flatten)]
         filter: Filter,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Print events as JSON lines or as CSV, newest first, one at a time
     #[command(
@@ -56,7 +57,7 @@ Examples:
         #[command(flatten)]
         filter: Filter,
         #[command(flatten)]
-        config: ConfigFile,
+        place: Place,
     },
     /// Walk the hash chain from the first event to the last and name the first that does not hold
     #[command(
@@ -65,7 +66,7 @@ keep the hash that this prints somewhere else, and later trails can be held agai
     )]
     Verify {
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
 }
 
@@ -95,37 +96,35 @@ pub(crate) struct Filter {
     until: Option<Timestamp>,
 }
 
-impl From<Filter> for AuditFilter {
-    fn from(Filter { org, target_table, target, action, actor, since, until }: Filter) -> Self {
-        Self { org, target_table, target, action, actor, since, until }
+impl Filter {
+    fn question(&self) -> Question {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Question::get(&["audit"])
+            .with("target_table", self.target_table.as_deref())
+            .with("target", self.target.as_deref())
+            .with("action", self.action.as_deref())
+            .with("actor", self.actor.as_deref())
+            .with("since", time(self.since))
+            .with("until", time(self.until))
     }
 }
 
 impl Audit {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::List { filter, local } => {
-                let filter = AuditFilter::from(filter);
-                local.work(async |control, printer| {
-                    let mut list = printer.list(COLUMNS);
-                    let fetch = async |page: &Page| control.list_audit(&Caller::Operator, &filter, page).await;
-                    page::all(&mut list, fetch).await?;
-                    list.finish("No such event.")
-                })
-            }
-            Self::Export { format, filter, config } => {
-                let filter = AuditFilter::from(filter);
-                let local = Local { config, answer: Answer { output: Format::Json } };
-                local.work(async |control, _| {
-                    let mut export = Export::new(format, io::BufWriter::new(io::stdout().lock()))
-                        .map_err(|error| Failure::stdout(&error))?;
-                    let fetch = async |page: &Page| control.list_audit(&Caller::Operator, &filter, page).await;
-                    page::each(fetch, |event| export.write(&event).map_err(|error| Failure::stdout(&error)))
-                        .await?;
-                    export.finish().map_err(|error| Failure::stdout(&error))
-                })
-            }
-            Self::Verify { local } => local.work(async |control, mut printer| {
+            Self::List { filter, target } => target.work(async |plane, printer| {
+                let plane = plane.within(filter.org.as_deref()).await?;
+                plane.print(filter.question(), printer.list(COLUMNS), "No such event.").await
+            }),
+            Self::Export { format, filter, place } => place.work(Format::Json, async |plane, _| {
+                let plane = plane.within(filter.org.as_deref()).await?;
+                let mut export = Export::new(format, io::BufWriter::new(io::stdout().lock()))
+                    .map_err(|error| Failure::stdout(&error))?;
+                let write = |event: Value| export.write(&event).map_err(|error| Failure::stdout(&error));
+                plane.each(filter.question(), write).await?;
+                export.finish().map_err(|error| Failure::stdout(&error))
+            }),
+            Self::Verify { target } => target.on_store(async |control, mut printer| {
                 let bar = progress::counting("events");
                 let verdict = control.verify_audit(|events| bar.set_position(events.unsigned_abs())).await?;
                 bar.finish_and_clear();

@@ -3,15 +3,17 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use serde::Serialize;
+use http::Method;
+use serde_json::Value;
 
 use crate::{
     cli::{
-        args::Local,
+        args::Target,
         error::{Failure, note},
-        output::{Format, Printer},
+        output::{Format, Printer, harmless},
+        plane::{PROJECT, Plane, TEAM, USER, text},
     },
-    control::service::{Caller, Created, KeyView, NewKey},
+    control::api::Question,
     domain::time::Timestamp,
 };
 
@@ -83,19 +85,25 @@ pub(crate) struct Create {
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
     #[command(flatten)]
-    local: Local,
+    target: Target,
 }
 
 impl Create {
     pub(crate) fn run(self: Box<Self>) -> Result<(), Failure> {
-        let (new, local) = self.split()?;
-        local.work(async |control, mut printer| {
-            let created = control.create_key(&Caller::Operator, &new).await?;
-            reveal(&mut printer, &created)
+        let target = self.target.clone();
+        target.work(async |plane, mut printer| {
+            let (plane, question) = self.question(plane).await?;
+            let created = plane.ask(question).await?;
+            reveal(
+                &mut printer,
+                &created,
+                &format!("{REVOKE} {}, then create another one", text(&created, "prefix")),
+            )
         })
     }
 
-    fn split(self) -> Result<(NewKey, Local), Failure> {
+    /// Everything that was said, names turned into ids; and where they are ids.
+    async fn question(self, plane: Plane) -> Result<(Plane, Question), Failure> {
         let public_key = self.public_key.map(|path| {
             fs::read_to_string(&path).map_err(|error| {
                 Failure::usage(
@@ -104,59 +112,65 @@ impl Create {
                 )
             })
         });
-        let new = NewKey {
-            user: self.user,
-            org: self.org,
-            name: self.name,
-            description: self.description,
-            scope: self.scope,
-            team_id: self.team_id,
-            project_id: self.project_id,
-            scopes: self.scopes,
-            preset: self.preset,
-            roles: self.roles,
-            expires_in_days: self.expires_in_days,
-            expires_at: self.expires_at,
-            environment: self.environment,
-            rate_limit_per_minute: self.rate_limit_per_minute,
-            allowed_ips: self.allowed_ips,
-            security_level: self.security_level,
-            effective_role: self.effective_role,
-            public_key: public_key.transpose()?,
-        };
-        Ok((new, self.local))
+        let mut plane = plane.within(self.org.as_deref()).await?;
+        let mut user = None;
+        if let Some(named) = &self.user {
+            let person = plane.find(USER, named).await?;
+            user = Some(text(&person, "id").to_owned());
+            if self.org.is_none() {
+                plane = plane.beside(&person);
+            }
+        }
+        let question = Question::to(Method::POST, &["api-keys"])
+            .with("user_id", user)
+            .with("name", self.name)
+            .with("description", self.description)
+            .with("scope", self.scope)
+            .with("team_id", plane.maybe_id(TEAM, self.team_id.as_deref()).await?)
+            .with("project_id", plane.maybe_id(PROJECT, self.project_id.as_deref()).await?)
+            .with("scopes", self.scopes)
+            .with("preset", self.preset)
+            .with("roles", self.roles)
+            .with("effective_role", self.effective_role)
+            .with("expires_in_days", self.expires_in_days)
+            .with("expires_at", self.expires_at.map(|at| at.to_string()))
+            .with("environment", self.environment)
+            .with("rate_limit_per_minute", self.rate_limit_per_minute)
+            .with("allowed_ips", self.allowed_ips)
+            .with("security_level", self.security_level)
+            .with("public_key", public_key.transpose()?);
+        Ok((plane, question))
     }
 }
 
-/// The answer of the API: the object and the full key.
-#[derive(Serialize)]
-struct Revealed<'a> {
-    #[serde(flatten)]
-    object: &'a KeyView,
-    key: &'a str,
-}
+const REVOKE: &str = "latchgate keys revoke";
 
-/// Prints a new key. Where that fails nobody will ever know it, so the error says how to get rid of it.
-pub(super) fn reveal(printer: &mut Printer, created: &Created) -> Result<(), Failure> {
-    let Created { key, token } = created;
+/// Prints a new key. Where that fails nobody will ever know it, so the error says what to do about it.
+pub(super) fn reveal(printer: &mut Printer, created: &Value, lost: &str) -> Result<(), Failure> {
+    let prefix = text(created, "prefix");
+    let made = |problem: &str| Failure::failed(format_args!("key {prefix} was made, but {problem}"), lost);
+    // Asked twice, a server carries a change out once and never repeats the key.
+    let Some(key) = created.get("key") else {
+        return Err(made("the answer that held it was lost on its way, and it cannot be shown again"));
+    };
     let shown = match printer.format() {
-        Format::Json => printer.object(&Revealed { object: key, key: token.reveal() }),
+        Format::Json => printer.object(created),
         Format::Table => {
-            let ends = key.expires_at.map_or_else(|| "never".to_owned(), |at| printer.time(at));
-            note(format_args!(
-                "Key {} ({}), expires: {ends}. This is the only time it is shown:",
-                key.prefix, key.name
-            ));
-            printer.text(token.reveal())
+            let ends = created["expires_at"].as_str().and_then(|at| at.parse().ok());
+            let ends = ends.map_or_else(|| "never".to_owned(), |at| printer.time(at));
+            let name = harmless(text(created, "name"));
+            if let Some(key) = key.as_str() {
+                note(format_args!(
+                    "Key {prefix} ({name}), expires: {ends}. This is the only time it is shown:"
+                ));
+                printer.text(key)
+            } else {
+                note(format_args!(
+                    "Key {prefix} ({name}), expires: {ends}. Its secret half is yours already."
+                ));
+                printer.text(prefix)
+            }
         }
     };
-    shown.map_err(|_| {
-        Failure::failed(
-            format_args!(
-                "key {} was made, but stdout did not take it, and it cannot be shown again",
-                key.prefix
-            ),
-            format!("latchgate keys revoke {}, then create another one", key.prefix),
-        )
-    })
+    shown.map_err(|_| made("stdout did not take it, and it cannot be shown again"))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::records::{Form, Line, Records};
 use crate::{
     cli::{
-        args::Local,
+        args::Target,
         error::{Exit, Failure, note},
         output::{Format, harmless},
         progress,
@@ -35,7 +35,7 @@ pub(crate) struct Import {
     /// The file
     file: PathBuf,
     #[command(flatten)]
-    local: Local,
+    target: Target,
 }
 
 /// What became of the file.
@@ -90,9 +90,9 @@ impl Import {
             )
         })?;
         let bar = progress::bytes(fs::metadata(path).map_or(0, |file| file.len()));
-        self.local.work(async |control, mut printer| {
+        self.target.on_store(async |control, mut printer| {
             let mut summary = Summary::default();
-            let outcome = self.import(control, &mut records, &mut summary, &bar).await;
+            let outcome = self.import(&control, &mut records, &mut summary, &bar).await;
             bar.finish_and_clear();
             let Summary { imported, failed, .. } = summary;
             match printer.format() {

@@ -8,14 +8,16 @@ mod show;
 mod update;
 
 use clap::Subcommand;
+use http::Method;
 
 use self::{create::Create, import::Import, rotate::Rotate, update::Update};
 use super::{
-    args::Local,
+    args::Target,
     error::Failure,
     output::{Format, harmless},
+    plane::{KEY, text},
 };
-use crate::control::service::Caller;
+use crate::control::api::Question;
 
 /// Manage API keys
 #[derive(Debug, Subcommand)]
@@ -29,14 +31,24 @@ pub(crate) enum Keys {
         #[command(flatten)]
         filter: show::Filter,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     /// Show one key
     Show {
         /// The key, by id or prefix
         id: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
+    },
+    /// Show how often a key was used, when and from where
+    Usage {
+        /// The key, by id or prefix
+        id: String,
+        /// How far back, such as 30m, 24h or 7d; 90d at most
+        #[arg(long, default_value = "24h")]
+        window: String,
+        #[command(flatten)]
+        target: Target,
     },
     /// Give a key another name
     Rename {
@@ -45,7 +57,7 @@ pub(crate) enum Keys {
         /// Its new name
         name: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     Update(Update),
     Rotate(Rotate),
@@ -58,7 +70,7 @@ Example:
         /// The key, by id or prefix
         id: String,
         #[command(flatten)]
-        local: Local,
+        target: Target,
     },
     Import(Import),
 }
@@ -67,23 +79,27 @@ impl Keys {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(command) => command.run(),
-            Self::List { filter, local } => show::list(filter, &local),
-            Self::Show { id, local } => local.work(async |control, mut printer| {
-                printer.object(&control.find_key(&Caller::Operator, &id).await?)
-            }),
-            Self::Rename { id, name, local } => local.work(async |control, mut printer| {
-                printer.object(&control.rename_key(&Caller::Operator, &id, &name).await?)
+            Self::List { filter, target } => show::list(filter, &target),
+            Self::Show { id, target } => {
+                target.work(async |plane, printer| plane.show(KEY, &id, printer).await)
+            }
+            Self::Usage { id, window, target } => show::usage(&id, &window, &target),
+            Self::Rename { id, name, target } => target.work(async |plane, mut printer| {
+                let id = plane.id(KEY, &id).await?;
+                let question = Question::to(Method::PATCH, &["api-keys", &id]).with("name", name);
+                printer.object(&plane.ask(question).await?)
             }),
             Self::Update(command) => command.run(),
             Self::Rotate(command) => command.run(),
-            Self::Revoke { id, local } => local.work(async |control, mut printer| {
-                let revoked = control.revoke_key(&Caller::Operator, &id).await?;
+            Self::Revoke { id, target } => target.work(async |plane, mut printer| {
+                let id = plane.id(KEY, &id).await?;
+                let revoked = plane.ask(Question::to(Method::POST, &["api-keys", &id, "revoke"])).await?;
                 match printer.format() {
                     Format::Json => printer.object(&revoked),
                     Format::Table => printer.text(&format!(
                         "Key {} ({}) is revoked.",
-                        revoked.prefix,
-                        harmless(&revoked.name)
+                        text(&revoked, "prefix"),
+                        harmless(text(&revoked, "name"))
                     )),
                 }
             }),

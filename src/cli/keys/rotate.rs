@@ -1,17 +1,17 @@
 //! `latchgate keys rotate`.
 
-use std::time::Duration;
-
 use clap::Args;
+use http::Method;
 
 use super::create::reveal;
 use crate::{
     cli::{
-        args::Local,
+        args::Target,
         error::{Failure, note},
         output::Format,
+        plane::{KEY, text},
     },
-    control::service::Caller,
+    control::api::Question,
 };
 
 /// Replace a key by a successor with the same rights; both work for a while
@@ -25,29 +25,37 @@ Examples:
   latchgate keys rotate a1b2c3d4 --grace-hours 0   # the old key stops now"
 )]
 pub(crate) struct Rotate {
-    /// The key, by id or prefix
+    /// The key, by id or prefix; with --server also `self`: the one that is the token
     id: String,
     /// How long the old key still works; as configured when left out
     #[arg(long, value_name = "HOURS")]
     grace_hours: Option<u32>,
     #[command(flatten)]
-    local: Local,
+    target: Target,
 }
 
 impl Rotate {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let grace = self.grace_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600));
-        self.local.work(async |control, mut printer| {
-            let old = control.find_key(&Caller::Operator, &self.id).await?;
-            let id = old.id.to_string();
-            let created = control.rotate_key(&Caller::Operator, &id, grace).await?;
-            reveal(&mut printer, &created)?;
+        self.target.work(async |plane, mut printer| {
+            // A key that renews itself need not know its own name.
+            let itself = self.id == ITSELF && !plane.is_operator();
+            let id = if itself { ITSELF.to_owned() } else { plane.id(KEY, &self.id).await? };
+            let question = Question::to(Method::POST, &["api-keys", &id, "rotate"]);
+            let successor = plane.ask(question.with("grace_hours", self.grace_hours)).await?;
+            reveal(
+                &mut printer,
+                &successor,
+                "rotate again: until the successor is used, another one takes its place",
+            )?;
             if printer.format() == Format::Table {
-                let old = control.find_key(&Caller::Operator, &id).await?;
-                let until = old.grace_until.map_or_else(|| "now".to_owned(), |at| printer.time(at));
-                note(format_args!("The old key, {}, works until {until}.", old.prefix));
+                let old = plane.find(KEY, text(&successor, "rotated_from")).await?;
+                let until = old["grace_until"].as_str().and_then(|at| at.parse().ok());
+                let until = until.map_or_else(|| "now".to_owned(), |at| printer.time(at));
+                note(format_args!("The old key, {}, works until {until}.", text(&old, "prefix")));
             }
             Ok(())
         })
     }
 }
+
+const ITSELF: &str = "self";

@@ -1,11 +1,16 @@
-//! `latchgate keys list`.
+//! `latchgate keys list` and `latchgate keys usage`.
 
 use clap::Args;
 
 use crate::{
-    cli::{args::Local, error::Failure, names, output::Column, page},
-    control::service::{Caller, KeyFilter, Page},
-    domain::key::state::Status,
+    cli::{
+        args::Target,
+        error::{Failure, note},
+        names,
+        output::{Column, Format, table},
+        plane::{KEY, PROJECT, TEAM, USER},
+    },
+    control::api::Question,
 };
 
 const COLUMNS: &[Column] = &[
@@ -19,6 +24,10 @@ const COLUMNS: &[Column] = &[
     Column::time("EXPIRES", "expires_at"),
     Column::time("LAST USED", "last_used_at"),
 ];
+
+const BUCKETS: &[Column] = &[Column::text("FROM", "start"), Column::text("USES", "count")];
+const SOURCES: &[Column] =
+    &[Column::text("IP", "ip"), Column::text("USES", "count"), Column::text("LAST USED", "last_used_at")];
 
 /// Which keys.
 #[derive(Debug, Args)]
@@ -43,20 +52,36 @@ pub(crate) struct Filter {
     q: Option<String>,
 }
 
-impl From<Filter> for KeyFilter {
-    fn from(Filter { org, team_id, project_id, user, status, q }: Filter) -> Self {
-        let known = [Status::Active, Status::Rotating, Status::Expired, Status::Revoked];
-        let status = status.and_then(|word| known.into_iter().find(|status| status.as_str() == word));
-        Self { org, team_id, project_id, user, status, q }
-    }
+pub(super) fn list(filter: Filter, target: &Target) -> Result<(), Failure> {
+    target.work(async |plane, printer| {
+        let plane = plane.within(filter.org.as_deref()).await?;
+        let list = names::places(&plane, printer.list(COLUMNS)).await?;
+        let question = Question::get(&["api-keys"])
+            .with("team_id", plane.maybe_id(TEAM, filter.team_id.as_deref()).await?)
+            .with("project_id", plane.maybe_id(PROJECT, filter.project_id.as_deref()).await?)
+            .with("user_id", plane.maybe_id(USER, filter.user.as_deref()).await?)
+            .with("status", filter.status)
+            .with("q", filter.q);
+        plane.print(question, list, "No such key.").await
+    })
 }
 
-pub(super) fn list(filter: Filter, local: &Local) -> Result<(), Failure> {
-    let filter = KeyFilter::from(filter);
-    local.work(async |control, printer| {
-        let mut list = names::places(control, printer.list(COLUMNS)).await?;
-        let fetch = async |page: &Page| control.list_keys(&Caller::Operator, &filter, page).await;
-        page::all(&mut list, fetch).await?;
-        list.finish("No such key.")
+/// Prints how often a key was used.
+pub(super) fn usage(id: &str, window: &str, target: &Target) -> Result<(), Failure> {
+    target.work(async |plane, mut printer| {
+        let id = plane.id(KEY, id).await?;
+        let usage = plane.ask(Question::get(&["api-keys", &id, "usage"]).with("window", window)).await?;
+        let part = |name: &str| usage[name].as_array().map(Vec::as_slice).unwrap_or_default();
+        match printer.format() {
+            Format::Json => printer.object(&usage),
+            Format::Table if part("buckets").is_empty() => {
+                note(format_args!("Not used within {window}."));
+                Ok(())
+            }
+            Format::Table => {
+                let (when, whence) = (table(BUCKETS, part("buckets"))?, table(SOURCES, part("sources"))?);
+                printer.text(&format!("{when}\n\n{whence}"))
+            }
+        }
     })
 }

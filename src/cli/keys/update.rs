@@ -1,10 +1,11 @@
 //! `latchgate keys update`: labels and limits, never what a key may do or where.
 
 use clap::Args;
+use http::Method;
 
 use crate::{
-    cli::{args::Local, error::Failure},
-    control::service::{Caller, KeyChanges},
+    cli::{args::Target, error::Failure, plane::KEY},
+    control::api::Question,
 };
 
 /// Change a key's labels and limits; an empty value, or the rate 0, takes one away
@@ -33,25 +34,27 @@ pub(crate) struct Update {
     #[arg(long, value_name = "NETWORKS")]
     allowed_ips: Option<String>,
     #[command(flatten)]
-    local: Local,
+    target: Target,
 }
 
 impl Update {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let or_nothing = |text: String| Some(text).filter(|text| !text.trim().is_empty());
-        let changes = KeyChanges {
-            name: self.name,
-            description: self.description.map(or_nothing),
-            environment: self.environment.map(or_nothing),
-            rate_limit_per_minute: self
-                .rate_limit_per_minute
-                .map(|rate| Some(rate).filter(|rate| *rate != 0)),
-            allowed_ips: self.allowed_ips.map(|list| {
-                list.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
-            }),
+        let networks = |list: String| -> Vec<String> {
+            list.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
         };
-        self.local.work(async |control, mut printer| {
-            printer.object(&control.update_key(&Caller::Operator, &self.id, &changes).await?)
+        self.target.work(async |plane, mut printer| {
+            let id = plane.id(KEY, &self.id).await?;
+            let question = Question::to(Method::PATCH, &["api-keys", &id])
+                .change("name", self.name)
+                .change("description", self.description.map(or_nothing))
+                .change("environment", self.environment.map(or_nothing))
+                .change(
+                    "rate_limit_per_minute",
+                    self.rate_limit_per_minute.map(|rate| Some(rate).filter(|rate| *rate != 0)),
+                )
+                .change("allowed_ips", self.allowed_ips.map(networks));
+            printer.object(&plane.ask(question).await?)
         })
     }
 }

@@ -5,7 +5,6 @@
 //! lists, single objects plain.
 
 mod cell;
-mod fields;
 mod table;
 
 use std::{
@@ -14,9 +13,10 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 
 pub(crate) use self::cell::harmless;
-use self::{fields::Fields, table::Rows};
+use self::table::Rows;
 use super::error::Failure;
 use crate::domain::time::Timestamp;
 
@@ -101,7 +101,7 @@ impl Printer {
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(object),
-            Format::Table => Fields::of(object).map(|fields| table::fields(&fields, self.now)),
+            Format::Table => serde_json::to_value(object).map(|object| table::fields(&object, self.now)),
         };
         self.text(&text.map_err(|error| unprintable(&error))?)
     }
@@ -143,9 +143,9 @@ impl List {
     pub(crate) fn push(&mut self, item: &impl Serialize) -> Result<(), Failure> {
         self.count += 1;
         if self.printer.format == Format::Table {
-            let mut fields = Fields::of(item).map_err(|error| unprintable(&error))?;
-            fields.name(&self.names);
-            self.rows.push(&fields, self.printer.now);
+            let mut item = serde_json::to_value(item).map_err(|error| unprintable(&error))?;
+            name(&mut item, &self.names);
+            self.rows.push(&item, self.printer.now);
             return Ok(());
         }
         let before = if self.count == 1 { "{\"items\": [\n" } else { ",\n" };
@@ -171,6 +171,22 @@ impl List {
     }
 }
 
+/// Puts names in place of the ids of organizations and teams, also in the memberships of a person.
+fn name(object: &mut Value, names: &HashMap<String, String>) {
+    let put = |id: &mut Value| {
+        if let Some(name) = id.as_str().and_then(|id| names.get(id)) {
+            *id = Value::from(name.as_str());
+        }
+    };
+    for (field, value) in object.as_object_mut().into_iter().flatten() {
+        if let Value::Array(items) = value {
+            items.iter_mut().filter_map(|item| item.get_mut("team_id")).for_each(put);
+        } else if field == "team_id" || field == "org_id" {
+            put(value);
+        }
+    }
+}
+
 fn unprintable(error: &serde_json::Error) -> Failure {
     Failure::failed(
         format_args!("this answer cannot be written as JSON: {error}"),
@@ -182,7 +198,7 @@ fn unprintable(error: &serde_json::Error) -> Failure {
 pub(crate) fn table(columns: &'static [Column], items: &[impl Serialize]) -> Result<String, Failure> {
     let mut rows = Rows::new(columns);
     for item in items {
-        rows.push(&Fields::of(item).map_err(|error| unprintable(&error))?, Timestamp::default());
+        rows.push(&serde_json::to_value(item).map_err(|error| unprintable(&error))?, Timestamp::default());
     }
     Ok(rows.render())
 }

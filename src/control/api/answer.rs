@@ -7,8 +7,9 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
         CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS,
+        STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
     },
+    uri::Scheme,
 };
 use serde_json::Value;
 
@@ -19,25 +20,37 @@ use super::{
     operation::{Answer, Operation},
 };
 use crate::{
+    control::console::{self, Assets},
     domain::{id::RequestId, time::Moment},
     telemetry::access_log::AccessRecord,
 };
 
+/// On every answer, unless it has its own.
+const ALWAYS: [(HeaderName, &str); 5] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+                           frame-ancestors 'none'";
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An answer being made: every one has the same headers, whatever it says.
-pub(super) struct Answering {
+pub(in crate::control) struct Answering {
     /// What belongs on the answer besides.
-    pub(super) headers: HeaderMap,
+    pub(in crate::control) headers: HeaderMap,
     /// What the access log will say.
-    pub(super) line: AccessRecord,
+    pub(in crate::control) line: AccessRecord,
     request_id: String,
     began: Moment,
     node: Arc<dyn Node>,
 }
 
 impl Answering {
-    pub(super) fn to(node: Arc<dyn Node>, request: &Request) -> Self {
+    pub(in crate::control) fn to(node: Arc<dyn Node>, request: &Request) -> Self {
         let began = node.control().clock().read();
         let request_id = request_id(request.headers(), || RequestId::new(began.wall).to_string());
         let mut line = AccessRecord::new(began.wall, request.method().clone());
@@ -64,27 +77,48 @@ impl Answering {
         }
     }
 
-    pub(super) fn json(mut self, status: StatusCode, value: &Value) -> Response {
+    pub(in crate::control) fn json(mut self, status: StatusCode, value: &Value) -> Response {
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.finish(status, value.to_string())
     }
 
-    pub(super) fn refusal(mut self, error: &ApiError) -> Response {
+    pub(in crate::control) fn refusal(mut self, error: &ApiError) -> Response {
         self.line.outcome = error.code();
         let (status, problem) = error.answer(&self.request_id, &mut self.headers);
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         self.finish(status, problem.to_string())
     }
 
+    /// A page for a browser: it loads its own style sheet and pictures, sends its forms here, runs nothing and stands in
+    /// no frame. To its own origin alone it names itself: a browser that may not say where a form stands calls its
+    /// origin `null`.
+    pub(in crate::control) fn page(mut self, status: StatusCode, html: String) -> Response {
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        self.headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+        self.headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        self.finish(status, html)
+    }
+
+    /// A refusal as somebody reads it who sits before a browser.
+    pub(in crate::control) fn refusal_page(mut self, error: &ApiError, assets: &Assets) -> Response {
+        self.line.outcome = error.code();
+        let (status, problem) = error.answer(&self.request_id, &mut self.headers);
+        let html = console::error_page(assets, status, &problem);
+        self.page(status, html)
+    }
+
+    /// What a page is dressed in; its name changes with its content, so it may be kept.
+    pub(in crate::control) fn asset(mut self, kind: &'static str, text: &str) -> Response {
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        self.headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        self.finish(StatusCode::OK, text.to_owned())
+    }
+
     fn finish(mut self, status: StatusCode, body: String) -> Response {
-        let fixed = [
-            (CACHE_CONTROL, "no-store"),
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-            (REFERRER_POLICY, "no-referrer"),
-        ];
-        for (name, value) in fixed {
-            self.headers.insert(name, HeaderValue::from_static(value));
+        let https = self.node.public_url().is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS));
+        let https = https.then_some((STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+        for (name, value) in ALWAYS.into_iter().chain(https) {
+            self.headers.entry(name).or_insert(HeaderValue::from_static(value));
         }
         if let Some(id) = self.line.request_id.clone() {
             self.headers.insert(X_REQUEST_ID, id);

@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 use zeroize::Zeroizing;
 
 use super::{
@@ -23,7 +23,7 @@ use crate::{
         time::Timestamp,
     },
     runtime::client_ip::Client,
-    telemetry::access_log::AuthFailure,
+    telemetry::access_log::{AccessRecord, AuthFailure},
 };
 
 /// A result that is waited for.
@@ -49,6 +49,9 @@ pub trait Node: Send + Sync + 'static {
         presented: &'a Presented,
         client: IpAddr,
     ) -> Pending<'a, Result<Arc<dyn Proved>, Unproved>>;
+
+    /// How clients reach the gateway, where the configuration says so.
+    fn public_url(&self) -> Option<Uri>;
 
     /// How long it may take to find out who asks, and then to do what is asked.
     fn patience(&self) -> Duration;
@@ -93,9 +96,9 @@ pub trait Proved: Send + Sync {
     /// Everything that a decision needs.
     fn principal(&self) -> &Principal;
 
-    /// Takes one request from its rate limit, if it has one, and counts it as a use; its headers go on the answer.
-    /// False: the limit is reached.
-    fn enter(&self, client: Option<IpAddr>, now: Timestamp, headers: &mut HeaderMap) -> bool;
+    /// Takes one request from its rate limit, if it has one, and counts it as a use, as `line` knows of it by now; its
+    /// headers go on the answer. False: the limit is reached.
+    fn enter(&self, line: &AccessRecord, now: Timestamp, headers: &mut HeaderMap) -> bool;
 }
 
 /// A caller who was let in.
@@ -148,7 +151,7 @@ async fn admit(
         }
         ApiError::Denied(denied)
     })?;
-    if !proved.enter(client.address, now, &mut answering.headers) {
+    if !proved.enter(&answering.line, now, &mut answering.headers) {
         return Err(ApiError::RateLimited);
     }
     let (ip, boundary) = (client.address, proved.principal().boundary);

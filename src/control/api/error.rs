@@ -72,7 +72,7 @@ impl Unproved {
 
 /// Why a request was not carried out.
 #[derive(Debug)]
-pub(super) enum ApiError {
+pub(in crate::control) enum ApiError {
     /// Where the request ends, or whether it is for us, is in doubt.
     Misframed(Misframed),
     /// Nobody's credential.
@@ -140,7 +140,7 @@ impl From<ServiceError> for Refused {
 
 impl ApiError {
     /// The stable, documented code.
-    pub(super) fn code(&self) -> &'static str {
+    pub(in crate::control) fn code(&self) -> &'static str {
         match self {
             Self::Misframed(misframed) => misframed.code,
             Self::Unproved(unproved) => unproved.code(),
@@ -155,30 +155,6 @@ impl ApiError {
             Self::Malformed(_) => "request_malformed",
             Self::Fields(_) => "invalid_field",
             Self::Service(error) => error.code(),
-        }
-    }
-
-    /// What INTERFACE says of the code.
-    fn status(&self) -> StatusCode {
-        match self.code() {
-            "credential_conflict" | "path_ambiguous" | "request_malformed" => StatusCode::BAD_REQUEST,
-            "misdirected_request" => StatusCode::MISDIRECTED_REQUEST,
-            "headers_too_large" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "not_implemented" => StatusCode::NOT_IMPLEMENTED,
-            "ip_not_allowed" | "boundary_mismatch" | "scope_insufficient" | "forbidden" => {
-                StatusCode::FORBIDDEN
-            }
-            "not_found" => StatusCode::NOT_FOUND,
-            "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
-            "request_timeout" => StatusCode::REQUEST_TIMEOUT,
-            "conflict" | "limit_reached" => StatusCode::CONFLICT,
-            "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
-            "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "invalid_field" => StatusCode::UNPROCESSABLE_ENTITY,
-            "rate_limited" | "too_many_failures" => StatusCode::TOO_MANY_REQUESTS,
-            "store_unavailable" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
-            // credential_missing, _malformed, _invalid, _revoked, _expired
-            _ => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -227,7 +203,7 @@ impl ApiError {
 
     /// The status and the body of the answer; what belongs into its headers is put there.
     pub(super) fn answer(&self, request_id: &str, headers: &mut HeaderMap) -> (StatusCode, Value) {
-        let status = self.status();
+        let status = status_of(self.code());
         if let Self::Service(ServiceError::Store(error)) = self {
             tracing::warn!(request_id, error = %chain(error), "admin.store_failed");
         }
@@ -272,6 +248,28 @@ impl ApiError {
         if matches!(self, Self::Misframed(_) | Self::TooLarge | Self::Timeout) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+    }
+}
+
+/// What INTERFACE says of a code, for the answers and for the reference.
+pub(super) fn status_of(code: &str) -> StatusCode {
+    match code {
+        "credential_conflict" | "path_ambiguous" | "request_malformed" => StatusCode::BAD_REQUEST,
+        "misdirected_request" => StatusCode::MISDIRECTED_REQUEST,
+        "headers_too_large" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "not_implemented" => StatusCode::NOT_IMPLEMENTED,
+        "ip_not_allowed" | "boundary_mismatch" | "scope_insufficient" | "forbidden" => StatusCode::FORBIDDEN,
+        "not_found" => StatusCode::NOT_FOUND,
+        "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
+        "request_timeout" => StatusCode::REQUEST_TIMEOUT,
+        "conflict" | "limit_reached" => StatusCode::CONFLICT,
+        "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "invalid_field" => StatusCode::UNPROCESSABLE_ENTITY,
+        "rate_limited" | "too_many_failures" => StatusCode::TOO_MANY_REQUESTS,
+        "store_unavailable" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
+        // credential_missing, _malformed, _invalid, _revoked, _expired
+        _ => StatusCode::UNAUTHORIZED,
     }
 }
 

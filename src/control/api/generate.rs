@@ -57,7 +57,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 /// Whether a platform that imitates `compat` has this path; all but this one belong to every platform.
-pub(super) fn is_served(compat: &[Compat], path: &str) -> bool {
+pub(in crate::control) fn is_served(compat: &[Compat], path: &str) -> bool {
     compat.contains(&Compat::Cortex) || OPERATIONS.iter().all(|operation| operation.path != path)
 }
 

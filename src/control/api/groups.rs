@@ -36,7 +36,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         verb: Verb::Get,
         path: "/v1/groups",
         text: "The groups of the organization.",
-        query: &[],
+        query: &[field("name", Kind::Text, "With this name, in any case.")],
         body: &[],
         answer: Answer::Page(&GROUP),
         run: |call| Box::pin(list(call)),
@@ -112,7 +112,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_groups(call.caller(), call.org().as_deref(), &page).await?))
+    let (org, name) = (call.org(), call.query.text("name"));
+    Ok(list.answer(&call.control.list_groups(call.caller(), org.as_deref(), name, &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {

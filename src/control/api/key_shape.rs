@@ -17,6 +17,7 @@ pub(super) const NEW: &[Field] = &[
         Kind::Choice(SCOPES),
         "Where it acts; as wide as the caller's, or as what is named, unless said.",
     ),
+    field("user_id", Kind::Id, "In whose name; only the operator names somebody else."),
     field("team_id", Kind::Id, "The team that it is bound to.").or_null(),
     field("project_id", Kind::Id, "The project that it is bound to.").or_null(),
     field("scopes", Kind::Texts, "What it may do there."),

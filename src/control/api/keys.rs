@@ -12,7 +12,7 @@ use super::{
     shape::{Field, Kind, field},
 };
 use crate::{
-    control::service::{Created, KeyChanges, KeyFilter, NewKey},
+    control::service::{Caller, Created, KeyChanges, KeyFilter, NewKey},
     domain::{access::CredentialId, key::state::Status},
 };
 
@@ -33,6 +33,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         query: &[
             field("team_id", Kind::Id, "Bound to this team, or to a project of it."),
             field("project_id", Kind::Id, "Bound to this project."),
+            field("user_id", Kind::Id, "Of this person."),
+            field("prefix", Kind::Text, "With these public characters."),
             field("status", Kind::Choice(STATUSES), "In this state."),
             field("q", Kind::Text, "With this text in name, prefix, description or environment."),
         ],
@@ -159,7 +161,8 @@ async fn list(call: Call) -> Result<Value, ApiError> {
         org: call.org(),
         team_id: call.query.owned("team_id"),
         project_id: call.query.owned("project_id"),
-        user: None,
+        user: call.query.owned("user_id"),
+        prefix: call.query.owned("prefix"),
         status,
         q: call.query.owned("q"),
     };
@@ -169,8 +172,8 @@ async fn list(call: Call) -> Result<Value, ApiError> {
 async fn create(call: Call) -> Result<Value, ApiError> {
     let body = &call.body;
     let new = NewKey {
-        user: None,
-        org: None,
+        user: body.owned("user_id"),
+        org: call.org(),
         name: body.sure("name"),
         description: body.owned("description"),
         scope: body.owned("scope"),
@@ -224,7 +227,7 @@ async fn rotate(call: Call) -> Result<Value, ApiError> {
 }
 
 async fn rotate_self(call: Call) -> Result<Value, ApiError> {
-    let crate::control::service::Caller::Key { id, .. } = call.caller() else {
+    let Caller::Key { id, .. } = call.caller() else {
         return Err(ApiError::NotFound);
     };
     shown_once(&call.control.rotate_key(call.caller(), &id.to_string(), grace(&call)).await?)

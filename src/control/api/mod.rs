@@ -24,6 +24,7 @@ mod page;
 mod permissions;
 mod presets;
 mod projects;
+mod reference;
 mod requests;
 mod roles;
 mod shape;
@@ -36,7 +37,6 @@ use axum::{
     Router,
     body::Body,
     extract::{RawPathParams, Request},
-    middleware::{Next, from_fn},
     response::Response,
     routing::{MethodFilter, on},
 };
@@ -44,10 +44,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE,
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
+pub(super) use self::{
+    answer::Answering, error::ApiError, generate::is_served, reference::page as reference,
+};
 use self::{
-    answer::Answering,
     caller::identify,
-    error::ApiError,
     input::Input,
     operation::{Answer, Call, Operation, Verb, all},
 };
@@ -91,46 +92,24 @@ pub struct Bounds {
     pub time: Duration,
 }
 
-/// The API on this node. Each answer carries its [`AccessRecord`](crate::telemetry::access_log::AccessRecord) in its
-/// extensions, for the listener to log.
-pub fn router(node: Arc<dyn Node>) -> Router {
+/// The API on this node.
+pub(super) fn routes(node: &Arc<dyn Node>) -> Router {
     let mut router = Router::new();
     for operation in all() {
-        let node = Arc::clone(&node);
+        let node = Arc::clone(node);
         let handler = move |names: Result<RawPathParams, _>, request: Request| {
             answer(Arc::clone(&node), operation, names.ok(), request)
         };
         router = router.route(operation.path, on(operation.verb.filter(), handler));
     }
-    let (not_found, not_allowed) = (Arc::clone(&node), Arc::clone(&node));
-    let guard = Arc::clone(&node);
-    router
-        .route(
-            "/v1/openapi.json",
-            on(MethodFilter::GET, move |request: Request| {
-                let node = Arc::clone(&node);
-                let document = document(&node.control().profile().compat);
-                async move { Answering::to(node, &request).json(StatusCode::OK, &document) }
-            }),
-        )
-        .method_not_allowed_fallback(move |request: Request| async move {
-            Answering::to(not_allowed, &request).refusal(&ApiError::MethodNotAllowed)
-        })
-        .fallback(move |request: Request| async move {
-            Answering::to(not_found, &request).refusal(&ApiError::NotFound)
-        })
-        .layer(from_fn(move |request: Request, next: Next| {
-            let node = Arc::clone(&guard);
-            async move {
-                if let Some(misframed) = request.extensions().get::<Misframed>().cloned() {
-                    return Answering::to(node, &request).refusal(&ApiError::Misframed(misframed));
-                }
-                if !generate::is_served(&node.control().profile().compat, request.uri().path()) {
-                    return Answering::to(node, &request).refusal(&ApiError::NotFound);
-                }
-                next.run(request).await
-            }
-        }))
+    let node = Arc::clone(node);
+    router.route(
+        "/v1/openapi.json",
+        on(MethodFilter::GET, move |request: Request| async move {
+            let document = document(&node.control().profile().compat);
+            Answering::to(node, &request).json(StatusCode::OK, &document)
+        }),
+    )
 }
 
 impl Verb {
@@ -214,7 +193,20 @@ async fn in_time<T>(
 
 /// The whole body, which has to be said to be JSON unless it is empty.
 async fn read(parts: &request::Parts, body: Body) -> Result<Vec<u8>, ApiError> {
-    let (mut most, mut time) = (LONGEST_BODY, BODY_TIME);
+    let bytes = whole(parts, body, LONGEST_BODY, BODY_TIME).await?;
+    if !bytes.is_empty() && !is_json(&parts.headers) {
+        return Err(ApiError::MediaType);
+    }
+    Ok(bytes)
+}
+
+/// The whole body, of at most so many bytes, within this time; the listener's own bounds hold too.
+pub(super) async fn whole(
+    parts: &request::Parts,
+    body: Body,
+    mut most: usize,
+    mut time: Duration,
+) -> Result<Vec<u8>, ApiError> {
     if let Some(bounds) = parts.extensions.get::<Bounds>() {
         time = time.min(bounds.time);
         let bound = bounds.bytes.map(|bytes| usize::try_from(bytes.get()).unwrap_or(usize::MAX));
@@ -228,11 +220,7 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Vec<u8>, ApiError> {
             ApiError::Malformed("The body is incomplete or malformed.".into())
         }
     })?;
-    let bytes = whole.to_bytes();
-    if !bytes.is_empty() && !is_json(&parts.headers) {
-        return Err(ApiError::MediaType);
-    }
-    Ok(bytes.to_vec())
+    Ok(whole.to_bytes().to_vec())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

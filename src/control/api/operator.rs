@@ -31,6 +31,39 @@ pub struct Question {
     pub body: Map<String, Value>,
 }
 
+impl Question {
+    /// A question about what lies at this path below `/v1`.
+    pub fn to(method: Method, path: &[&str]) -> Self {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        Self { method, path, query: Map::new(), body: Map::new() }
+    }
+
+    /// What lies at this path.
+    pub fn get(path: &[&str]) -> Self {
+        Self::to(Method::GET, path)
+    }
+
+    /// The same with this field, in the query where there is no body; null is left out.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        if !value.is_null() {
+            let fields = if self.method == Method::GET { &mut self.query } else { &mut self.body };
+            fields.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// The same with this field of the body where it is named, be it with null.
+    #[must_use]
+    pub fn change(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.body.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+}
+
 /// Carries it out as operator. `org` is what "the caller's organization" means; none: all of them where a list is
 /// asked for, and else the only one there is.
 pub async fn operate(control: &Control, org: Option<OrgId>, question: Question) -> Result<Value, Refused> {
@@ -43,7 +76,7 @@ pub async fn operate(control: &Control, org: Option<OrgId>, question: Question) 
         node: None,
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         known: Known { caller: Caller::Operator, name: "operator".to_owned(), org },
-        path: question.path.join("/"),
+        path: format!("/v1/{}", question.path.join("/")),
         names,
         query: query(operation, question.query)?,
         body: Input::checked(question.body, operation.body)?,

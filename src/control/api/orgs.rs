@@ -1,4 +1,4 @@
-//! `/v1/org`: the caller's organization.
+//! `/v1/org`: the caller's organization; `/v1/orgs`: all of them, for who may make some.
 
 use serde_json::Value;
 
@@ -6,7 +6,9 @@ use super::{
     error::{ApiError, Wrong},
     operation::{Answer, Call, Operation, Verb, object},
     shape::{Field, Kind, Shape, field},
+    teams::NEW,
 };
+use crate::control::service::NewOrg;
 
 const ORG: Shape = Shape {
     name: "Organization",
@@ -25,6 +27,26 @@ pub(super) const NAMES: &[Field] = &[
 ];
 
 pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        id: "list_orgs",
+        verb: Verb::Get,
+        path: "/v1/orgs",
+        text: "The organizations that the caller can see: their own, or all for who may make some.",
+        query: &[],
+        body: &[],
+        answer: Answer::Page(&ORG),
+        run: |call| Box::pin(list(call)),
+    },
+    Operation {
+        id: "create_org",
+        verb: Verb::Post,
+        path: "/v1/orgs",
+        text: "Makes an organization.",
+        query: &[],
+        body: NEW,
+        answer: Answer::Made(&ORG),
+        run: |call| Box::pin(create(call)),
+    },
     Operation {
         id: "get_org",
         verb: Verb::Get,
@@ -60,6 +82,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
 /// The operator has to have chosen one.
 fn sure(call: &Call) -> Result<String, ApiError> {
     call.org().ok_or_else(|| Wrong::new("org", "name the organization, by its slug or id").into())
+}
+
+async fn list(call: Call) -> Result<Value, ApiError> {
+    let list = call.list();
+    let page = list.page(&call.query)?;
+    Ok(list.answer(&call.control.list_orgs(call.caller(), &page).await?))
+}
+
+async fn create(call: Call) -> Result<Value, ApiError> {
+    let new = NewOrg { name: call.body.sure("name"), slug: call.body.owned("slug") };
+    object(&call.control.create_org(call.caller(), &new).await?)
 }
 
 async fn get(call: Call) -> Result<Value, ApiError> {

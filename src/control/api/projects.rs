@@ -25,6 +25,19 @@ const PROJECT: Shape = Shape {
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
+        id: "list_all_projects",
+        verb: Verb::Get,
+        path: "/v1/projects",
+        text: "The projects that the caller can see, whatever their team.",
+        query: &[
+            field("team_id", Kind::Id, "Of this team."),
+            field("slug", Kind::Text, "With this slug, which is unique in a team alone."),
+        ],
+        body: &[],
+        answer: Answer::Page(&PROJECT),
+        run: |call| Box::pin(list_all(call)),
+    },
+    Operation {
         id: "list_projects",
         verb: Verb::Get,
         path: "/v1/teams/{team_id}/projects",
@@ -76,10 +89,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
+async fn list_all(call: Call) -> Result<Value, ApiError> {
+    let list = call.list();
+    let page = list.page(&call.query)?;
+    let (org, team, slug) = (call.org(), call.query.text("team_id"), call.query.text("slug"));
+    Ok(list.answer(&call.control.list_projects(call.caller(), org.as_deref(), team, slug, &page).await?))
+}
+
 async fn list(call: Call) -> Result<Value, ApiError> {
     let (list, team) = (call.list(), call.id("team_id")?);
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_projects(call.caller(), None, Some(team), &page).await?))
+    Ok(list.answer(&call.control.list_projects(call.caller(), None, Some(team), None, &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {

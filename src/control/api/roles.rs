@@ -33,7 +33,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         verb: Verb::Get,
         path: "/v1/roles",
         text: "The roles that the caller may see: the profile's, then the organization's own.",
-        query: &[],
+        query: &[field("name", Kind::Text, "With this name, in any case.")],
         body: &[],
         answer: Answer::Page(&ROLE),
         run: |call| Box::pin(list(call)),
@@ -91,7 +91,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_roles(call.caller(), call.org().as_deref(), &page).await?))
+    let (org, name) = (call.org(), call.query.text("name"));
+    Ok(list.answer(&call.control.list_roles(call.caller(), org.as_deref(), name, &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {

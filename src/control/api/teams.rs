@@ -33,7 +33,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         verb: Verb::Get,
         path: "/v1/teams",
         text: "The teams that the caller can see, in the order in which they were made.",
-        query: &[],
+        query: &[field("slug", Kind::Text, "With this slug.")],
         body: &[],
         answer: Answer::Page(&TEAM),
         run: |call| Box::pin(list(call)),
@@ -83,7 +83,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_teams(call.caller(), call.org().as_deref(), &page).await?))
+    let (org, slug) = (call.org(), call.query.text("slug"));
+    Ok(list.answer(&call.control.list_teams(call.caller(), org.as_deref(), slug, &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {

@@ -37,7 +37,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         verb: Verb::Get,
         path: "/v1/users",
         text: "The people of the organization.",
-        query: &[],
+        query: &[field("email", Kind::Text, "With this e-mail address, in any case.")],
         body: &[],
         answer: Answer::Page(&USER),
         run: |call| Box::pin(list(call)),
@@ -100,7 +100,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(call: Call) -> Result<Value, ApiError> {
     let list = call.list();
     let page = list.page(&call.query)?;
-    Ok(list.answer(&call.control.list_users(call.caller(), call.org().as_deref(), &page).await?))
+    let (org, email) = (call.org(), call.query.text("email"));
+    Ok(list.answer(&call.control.list_users(call.caller(), org.as_deref(), email, &page).await?))
 }
 
 async fn create(call: Call) -> Result<Value, ApiError> {

@@ -101,11 +101,12 @@ impl Control {
         finish(work, group).await
     }
 
-    /// The groups of one organization or of all that the caller can see.
+    /// The groups of one organization or of all that the caller can see; the one with this name, where one is said.
     pub async fn list_groups(
         &self,
         caller: &Caller,
         org: Option<&str>,
+        name: Option<&str>,
         page: &Page,
     ) -> Result<PageOf<GroupView>, ServiceError> {
         let (limit, after) = (page.limit()?, page.after()?);
@@ -118,7 +119,10 @@ impl Control {
         if let Some(org) = org {
             self.may_read_groups(&who, org)?;
         }
-        let found = groups::list(&mut conn, org, after, limit + 1).await?;
+        let found = match name {
+            Some(name) => groups::find_by_name(&mut conn, org, name).await?,
+            None => groups::list(&mut conn, org, after, limit + 1).await?,
+        };
         let PageOf { items, next_cursor } = PageOf::cut(found, limit, |group| group.id.to_string());
         let mut views = Vec::with_capacity(items.len());
         for group in items {

@@ -35,7 +35,10 @@ pub use self::{
     caller::Caller,
     error::{FieldError, ServiceError},
     groups::{GroupChanges, GroupMemberView, GroupView, NewGroup},
-    keys::{Created, IMPORT_BATCH, Imported, KeyChanges, KeyFilter, KeyUsage, KeyView, NewKey},
+    keys::{
+        Created, IMPORT_BATCH, Imported, KeyChanges, KeyFilter, KeyUsage, KeyUsed, KeyView, KnownSources,
+        NewKey,
+    },
     members::MemberView,
     once::Once,
     orgs::NewOrg,
@@ -47,6 +50,7 @@ pub use self::{
     users::{NewUser, UserView},
 };
 use crate::{
+    config::KeyUseEvents,
     domain::{key::secret::MacKey, profile::Profile, time::Clock},
     store::Store,
     telemetry::metrics::Metrics,
@@ -61,6 +65,8 @@ pub struct Settings {
     pub bcrypt_cost: u32,
     /// Whether imported keys may have another shape than the profile's.
     pub accept_foreign: bool,
+    /// Which uses of keys are events.
+    pub key_use: KeyUseEvents,
 }
 
 /// Everything that a [`Control`] is made of.

@@ -55,12 +55,14 @@ impl Control {
         Ok(project)
     }
 
-    /// The projects that the caller can see, of one organization or team or of all.
+    /// The projects that the caller can see, of one organization or team or of all; those with this slug, where one is
+    /// said.
     pub async fn list_projects(
         &self,
         caller: &Caller,
         org: Option<&str>,
         team: Option<&str>,
+        slug: Option<&str>,
         page: &Page,
     ) -> Result<PageOf<Project>, ServiceError> {
         let (limit, mut after) = (page.limit()?, page.after()?);
@@ -74,10 +76,15 @@ impl Control {
             Some(named) => Some(teams::find(&mut conn, &who, org, named).await?.id),
             None => None,
         };
+        let (filter, mut items) = (Filter { org, team }, Vec::new());
+        if let Some(slug) = slug {
+            let found = projects::find_by_slug(&mut conn, filter, slug).await?;
+            items.extend(found.into_iter().filter(|project| sees(&who, project)));
+            return Ok(PageOf { items, next_cursor: None });
+        }
         // Read on until the part is full: what is hidden from the caller shows in no empty part and no cursor.
-        let mut items = Vec::new();
         while items.len() <= usize::try_from(limit).unwrap_or(usize::MAX) {
-            let found = projects::list(&mut conn, Filter { org, team }, after, limit + 1).await?;
+            let found = projects::list(&mut conn, filter, after, limit + 1).await?;
             let Some(last) = found.last() else { break };
             after = Some(last.id);
             items.extend(found.into_iter().filter(|project| sees(&who, project)));

@@ -97,11 +97,13 @@ impl Control {
         Ok(detail)
     }
 
-    /// The roles that the caller may see: the profile's, then those of the organization, or of all.
+    /// The roles that the caller may see: the profile's, then those of the organization, or of all; those with this
+    /// name, where one is said.
     pub async fn list_roles(
         &self,
         caller: &Caller,
         org: Option<&str>,
+        name: Option<&str>,
         page: &Page,
     ) -> Result<PageOf<RoleDetail>, ServiceError> {
         let (limit, after) = (page.limit()?, page.after::<String>()?);
@@ -117,6 +119,7 @@ impl Control {
         let mut all: Vec<RoleDetail> = visible.map(|role| shipped(profile, role)).collect();
         let own = roles::list(&mut conn, org).await?;
         all.extend(own.into_iter().map(|role| custom(profile, role)));
+        all.retain(|role| name.is_none_or(|name| role.name.eq_ignore_ascii_case(name)));
         if let Some(after) = after {
             // All there are fit in memory; a cursor that names none of them begins at the end.
             let seen = all.iter().position(|role| role.id == after).map_or(all.len(), |at| at + 1);

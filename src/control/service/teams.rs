@@ -49,11 +49,12 @@ impl Control {
         Ok(team)
     }
 
-    /// The teams that the caller can see, of one organization or of all.
+    /// The teams that the caller can see, of one organization or of all; those with this slug, where one is said.
     pub async fn list_teams(
         &self,
         caller: &Caller,
         org: Option<&str>,
+        slug: Option<&str>,
         page: &Page,
     ) -> Result<PageOf<Team>, ServiceError> {
         let (limit, mut after) = (page.limit()?, page.after()?);
@@ -63,8 +64,14 @@ impl Control {
             Some(named) => Some(orgs::find(&mut conn, &who, named).await?.id),
             None => who.org(),
         };
-        // Read on until the part is full: what is hidden from the caller shows in no empty part and no cursor.
         let mut items = Vec::new();
+        if let Some(slug) = slug {
+            items.extend(
+                teams::find_by_slug(&mut conn, org, slug).await?.into_iter().filter(|team| sees(&who, team)),
+            );
+            return Ok(PageOf { items, next_cursor: None });
+        }
+        // Read on until the part is full: what is hidden from the caller shows in no empty part and no cursor.
         while items.len() <= usize::try_from(limit).unwrap_or(usize::MAX) {
             let found = teams::list(&mut conn, org, after, limit + 1).await?;
             let Some(last) = found.last() else { break };

@@ -138,11 +138,12 @@ impl Control {
         Ok((org, team))
     }
 
-    /// The people that the caller can see, of one organization or of all.
+    /// The people that the caller can see, of one organization or of all; who has this address, where one is said.
     pub async fn list_users(
         &self,
         caller: &Caller,
         org: Option<&str>,
+        email: Option<&str>,
         page: &Page,
     ) -> Result<PageOf<UserView>, ServiceError> {
         let (limit, after) = (page.limit()?, page.after()?);
@@ -155,7 +156,13 @@ impl Control {
         if let Some(org) = org {
             who.require(self.profile(), control::MEMBER_READ, &Boundary::Org(org))?;
         }
-        let users = users::list(&mut conn, org, after, limit + 1).await?;
+        let users = match email {
+            Some(email) => {
+                let found = users::find_by_email(&mut conn, email).await?;
+                found.into_iter().filter(|user| org.is_none_or(|org| user.org_id == org)).collect()
+            }
+            None => users::list(&mut conn, org, after, limit + 1).await?,
+        };
         let PageOf { items, next_cursor } = PageOf::cut(users, limit, |user| user.id.to_string());
         let mut views = Vec::with_capacity(items.len());
         for user in items {

@@ -50,6 +50,15 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Counts what was added to the audit trail, by verb.
+    pub(super) fn count_recorded(&self, verbs: impl IntoIterator<Item = &'static str>) {
+        if let Some(metrics) = &self.0.metrics {
+            verbs.into_iter().for_each(|verb| metrics.store.audited(verb));
+        }
+    }
+}
+
 impl Work<'_> {
     /// Adds to the audit trail.
     pub(super) async fn record(&mut self, deed: Deed) -> Result<(), ServiceError> {
@@ -98,9 +107,7 @@ impl Work<'_> {
             once.keep(&mut self.tx, self.now, answer).await?;
         }
         let change = self.tx.commit().await?;
-        if let Some(metrics) = &self.control.0.metrics {
-            self.recorded.iter().for_each(|action| metrics.store.audited(action));
-        }
+        self.control.count_recorded(self.recorded.iter().copied());
         if let Some(change) = change {
             self.control.0.parts.applied.wait(change).await;
         }

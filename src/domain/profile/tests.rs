@@ -2,6 +2,7 @@
 //! more, by hand, so that a slip in a file cannot also slip into its test.
 
 mod hostile;
+mod matrix;
 mod rules;
 
 use super::*;

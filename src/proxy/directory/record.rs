@@ -70,7 +70,12 @@ pub struct Record {
 }
 
 impl Record {
-    pub(super) fn new(entry: Entry, lookup: Lookup, limiter: Option<Arc<Limiter>>, rules: &Rules) -> Self {
+    pub(in crate::proxy) fn new(
+        entry: Entry,
+        lookup: Lookup,
+        limiter: Option<Arc<Limiter>>,
+        rules: &Rules,
+    ) -> Self {
         Self {
             id: entry.id,
             lookup,

@@ -26,6 +26,8 @@ pub struct Filter {
     pub project: Option<ProjectId>,
     /// Of this person only.
     pub owner: Option<UserId>,
+    /// With these public characters.
+    pub prefix: Option<String>,
     /// In this state now.
     pub status: Option<Status>,
     /// With this text in name, prefix, description or environment, in any case.
@@ -53,6 +55,28 @@ pub struct Page<T> {
 /// Sorts after every id, so that a list from its beginning and from a cursor are one statement that seeks.
 const AFTER_ALL: &str = "~";
 
+/// Two statements, so that a prefix is looked up in its index and a list without one is not slowed by asking.
+macro_rules! listed {
+    ($prefix:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", u.email AS created_by_email
+             FROM api_keys k LEFT JOIN users u ON u.id = k.created_by
+             WHERE ($1 IS NULL OR k.org_id = $1) AND ($2 IS NULL OR k.team_id = $2) AND ($3 IS NULL OR k.project_id = $3)
+               AND ($4 IS NULL OR k.owner_user_id = $4) AND k.id < $5
+               AND ($6 IS NULL OR $6 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+                                            WHEN k.expires_at <= $7 OR k.grace_until <= $7 THEN 'expired'
+                                            WHEN k.grace_until IS NOT NULL THEN 'rotating'
+                                            ELSE 'active' END)
+               AND ($8 IS NULL OR lower(k.name) LIKE $8 ESCAPE '!' OR lower(k.prefix) LIKE $8 ESCAPE '!'
+                    OR lower(k.description) LIKE $8 ESCAPE '!' OR lower(k.environment) LIKE $8 ESCAPE '!')",
+            $prefix,
+            " ORDER BY k.id DESC LIMIT $9"
+        )
+    };
+}
+
 /// The keys that `filter` allows, newest first, from before `before` on.
 pub async fn list(
     conn: &mut Conn,
@@ -61,32 +85,24 @@ pub async fn list(
     before: Option<KeyId>,
     limit: u32,
 ) -> Result<Page<Listed>, StoreError> {
-    let rows = sqlx::query::<Db>(concat!(
-        "SELECT ",
-        columns!(),
-        ", u.email AS created_by_email
-         FROM api_keys k LEFT JOIN users u ON u.id = k.created_by
-         WHERE ($1 IS NULL OR k.org_id = $1) AND ($2 IS NULL OR k.team_id = $2) AND ($3 IS NULL OR k.project_id = $3)
-           AND ($4 IS NULL OR k.owner_user_id = $4) AND k.id < $5
-           AND ($6 IS NULL OR $6 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
-                                        WHEN k.expires_at <= $7 OR k.grace_until <= $7 THEN 'expired'
-                                        WHEN k.grace_until IS NOT NULL THEN 'rotating'
-                                        ELSE 'active' END)
-           AND ($8 IS NULL OR lower(k.name) LIKE $8 ESCAPE '!' OR lower(k.prefix) LIKE $8 ESCAPE '!'
-                OR lower(k.description) LIKE $8 ESCAPE '!' OR lower(k.environment) LIKE $8 ESCAPE '!')
-         ORDER BY k.id DESC LIMIT $9"
-    ))
-    .bind(filter.org.map(|id| id.to_string()))
-    .bind(filter.team.map(|id| id.to_string()))
-    .bind(filter.project.map(|id| id.to_string()))
-    .bind(filter.owner.map(|id| id.to_string()))
-    .bind(before.map_or_else(|| AFTER_ALL.to_owned(), |id| id.to_string()))
-    .bind(filter.status.map(Status::as_str))
-    .bind(now.micros())
-    .bind(filter.text.as_deref().map(pattern))
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await?;
+    let query = match &filter.prefix {
+        None => sqlx::query::<Db>(listed!("")),
+        Some(_) => sqlx::query::<Db>(listed!(" AND k.prefix = $10")),
+    };
+    let mut query = query
+        .bind(filter.org.map(|id| id.to_string()))
+        .bind(filter.team.map(|id| id.to_string()))
+        .bind(filter.project.map(|id| id.to_string()))
+        .bind(filter.owner.map(|id| id.to_string()))
+        .bind(before.map_or_else(|| AFTER_ALL.to_owned(), |id| id.to_string()))
+        .bind(filter.status.map(Status::as_str))
+        .bind(now.micros())
+        .bind(filter.text.as_deref().map(pattern))
+        .bind(i64::from(limit));
+    if let Some(prefix) = &filter.prefix {
+        query = query.bind(prefix);
+    }
+    let rows = query.fetch_all(conn).await?;
 
     // The cursor comes from the rows as read, so that a damaged row does not end the list.
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);

@@ -195,8 +195,15 @@ async fn usage_adds_up_and_a_missing_key_costs_nobody_a_count() {
         used(one.id, "192.0.2.9", NOW),
     ];
     let position = *scratch.store.changed().borrow();
-    usage::flush(&scratch.store, &batch).await.unwrap();
-    usage::flush(&scratch.store, &batch).await.unwrap();
+    for _ in 0..2 {
+        let mut tx = scratch.store.write().await.unwrap();
+        let mut whose = Vec::new();
+        for used in &batch {
+            whose.push(usage::add(&mut tx, used).await.unwrap().map(|whose| whose.prefix));
+        }
+        assert_eq!(whose, [None, Some(one.prefix.clone()), Some(one.prefix.clone())]);
+        tx.commit().await.unwrap();
+    }
     let mut conn = scratch.store.read().await.unwrap();
     let key = keys::find(&mut conn, one.id).await.unwrap().unwrap().key;
     assert_eq!((key.usage_count, key.last_used_at), (12, Some(later)));
@@ -204,6 +211,8 @@ async fn usage_adds_up_and_a_missing_key_costs_nobody_a_count() {
     let minutes = usage::of_key(&mut conn, one.id, NOW).await.unwrap();
     assert_eq!(minutes.iter().map(|minute| minute.count).collect::<Vec<_>>(), [6, 6]);
     assert_eq!(*scratch.store.changed().borrow(), position, "use is no change of state");
+    let mut from = async |ip: &str| usage::was_used_from(&mut conn, one.id, ip.parse().ok()).await.unwrap();
+    assert!(from("192.0.2.9").await && !from("192.0.2.8").await && !from("unknown").await);
     assert_eq!(usage::prune(&scratch.store, later, 10).await.unwrap(), 1);
 }
 

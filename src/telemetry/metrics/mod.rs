@@ -40,6 +40,8 @@ pub struct Metrics {
     pub config: ConfigMetrics,
     /// Lines that the access log had to drop.
     pub access_log_dropped: Arc<Counter>,
+    /// Uses of keys that found no place in the audit trail.
+    pub audit_dropped: Arc<Counter>,
     /// Requests that were not kept for their tenants to look at.
     pub request_log_dropped: Arc<Counter>,
     /// Background tasks, connections and jobs that ended in a panic.
@@ -73,6 +75,10 @@ impl Metrics {
             access_log_dropped: single(
                 "latchgate_access_log_dropped_total",
                 "Access log lines dropped because standard output did not take them in time.",
+            )?,
+            audit_dropped: single(
+                "latchgate_audit_dropped_total",
+                "Uses of keys that the audit trail only has as a number: more came than could be written down.",
             )?,
             request_log_dropped: single(
                 "latchgate_request_log_dropped_total",
@@ -182,6 +188,7 @@ mod tests {
             "latchgate_build_info",
             "latchgate_access_log_dropped_total",
             "latchgate_request_log_dropped_total",
+            "latchgate_audit_dropped_total",
             "latchgate_panics_total",
             "process_cpu_seconds_total",
             "process_resident_memory_bytes",

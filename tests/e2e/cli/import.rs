@@ -221,7 +221,7 @@ fn ten_thousand_cold_keys_need_no_bcrypt() {
 fn keys_that_begin_alike_are_different_keys() {
     let upstream = Upstream::echo();
     let site = Site::new(Setup::offload(&upstream).set("keys.accept_foreign", true));
-    let begin = "legacy-".to_owned() + &"x".repeat(80);
+    let begin = format!("legacy-{}", "x".repeat(80));
     let keys: Vec<String> = ["a", "b", "ab", "ba"].iter().map(|end| format!("{begin}{end}")).collect();
     let mut text = format!("{COLUMNS}\n");
     for (number, key) in keys.iter().enumerate() {

@@ -5,5 +5,6 @@ mod demo;
 mod explain;
 mod import;
 mod init;
+mod permissions;
 mod serve;
 mod words;

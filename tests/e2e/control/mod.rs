@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod console;
 mod keys;
 mod requests;
 mod roles;

@@ -206,7 +206,8 @@ fn the_built_in_cli_roles_are_the_administrators() {
     let gateway = Gateway::start(site);
     for (email, may) in [(ADMIN, true), ("second@example.com", true), ("dev@example.com", false)] {
         let by = user(&gateway, email);
-        let seen = gateway.control(async |control| control.list_roles(&by, None, &Page::default()).await);
+        let seen =
+            gateway.control(async |control| control.list_roles(&by, None, None, &Page::default()).await);
         let seen: Vec<_> = seen.expect("a list").items.into_iter().map(|role| role.name).collect();
         assert_eq!(seen.iter().any(|name| name == "cli_read_only"), may, "{email}: {seen:?}");
         assert!(seen.iter().any(|name| name == "CLI Write Custom"), "{email}: {seen:?}");

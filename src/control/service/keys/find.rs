@@ -25,6 +25,8 @@ pub struct KeyFilter {
     pub project_id: Option<String>,
     /// Of this person.
     pub user: Option<String>,
+    /// With these public characters, with or without what stands before them.
+    pub prefix: Option<String>,
     /// In this state.
     pub status: Option<Status>,
     /// With this text in name, prefix, description or environment.
@@ -43,7 +45,8 @@ impl Control {
         let now = self.clock().now();
         let mut conn = self.store().read().await?;
         let who = Who::read(&mut conn, self.profile(), caller, now).await?;
-        let filter = resolve(&mut conn, &who, filter).await?;
+        let prefix = filter.prefix.as_deref().map(|prefix| self.bare(prefix).to_owned());
+        let filter = Filter { prefix, ..resolve(&mut conn, &who, filter).await? };
         // Read on until the part is full: what is hidden from the caller shows in no empty part and no cursor.
         let mut items = Vec::new();
         while items.len() <= usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -78,10 +81,14 @@ impl Control {
             .ok_or_else(|| ServiceError::not_found("key", named))
     }
 
-    /// The id of the key with this prefix. People copy what they see: the public characters, with or without what
-    /// stands before them.
+    /// People copy what they see: the public characters, with or without what stands before them.
+    fn bare<'a>(&self, prefix: &'a str) -> &'a str {
+        prefix.strip_prefix(self.profile().keys.shape.literal()).unwrap_or(prefix)
+    }
+
+    /// The id of the key with this prefix.
     async fn key_id(&self, conn: &mut Conn, named: &str) -> Result<KeyId, ServiceError> {
-        let bare = named.strip_prefix(self.profile().keys.shape.literal()).unwrap_or(named);
+        let bare = self.bare(named);
         let mut ids = keys::find_any(conn, bare).await?;
         match (ids.pop(), ids.pop()) {
             (Some(id), None) => Ok(id),
@@ -117,5 +124,5 @@ async fn resolve(conn: &mut Conn, who: &Who, filter: &KeyFilter) -> Result<Filte
         Who::Operator | Who::Person(..) => None,
     });
     let text = filter.q.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    Ok(Filter { org, team, project, owner, status: filter.status, text })
+    Ok(Filter { org, team, project, owner, prefix: None, status: filter.status, text })
 }

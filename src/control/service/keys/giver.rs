@@ -119,7 +119,7 @@ pub(super) async fn giver<'w>(
         Who::Key(holder, _) => {
             return match &new.user {
                 None => Ok(Giver::Key(holder)),
-                Some(_) => Err(ServiceError::field("user", "a key mints keys for its own holder only")),
+                Some(_) => Err(ServiceError::field("user_id", "a key mints keys for its own holder only")),
             };
         }
         Who::Person(person, _) => {
@@ -144,7 +144,7 @@ pub(super) async fn giver<'w>(
                 return Ok(Giver::Operator);
             }
             None => {
-                return Err(ServiceError::field("user", "name the user whose key it is, by e-mail or id"));
+                return Err(ServiceError::field("user_id", "name the user whose key it is, by e-mail or id"));
             }
         },
     };

@@ -11,6 +11,7 @@ mod plan;
 mod revoke;
 mod rotate;
 mod usage;
+mod used;
 mod verify;
 mod view;
 mod wanted;
@@ -22,6 +23,7 @@ pub use self::{
     find::KeyFilter,
     import::{IMPORT_BATCH, Imported},
     usage::KeyUsage,
+    used::{KeyUsed, KnownSources},
     view::KeyView,
 };
 use super::{

@@ -175,7 +175,7 @@ async fn built_in_cli_roles_are_the_administrators_alone() {
         [("ada", "instance_admin", true), ("abe", "account_admin", true), ("ana", "Minter", false)]
     {
         let caller = platform.person(name, role).await;
-        let seen = control.list_roles(&caller, None, &page).await.unwrap();
+        let seen = control.list_roles(&caller, None, None, &page).await.unwrap();
         let seen: Vec<_> = seen.items.iter().map(|role| role.name.as_str()).collect();
         assert_eq!(seen.contains(&"cli_read_only"), may, "{name}: {seen:?}");
         assert!(seen.contains(&"Minter"));
@@ -310,7 +310,7 @@ async fn organizations_have_roles_of_their_own() {
     }
     refused(control.find_group(&ada, "Theirs").await, "not_found");
     refused(control.add_to_group(&ada, "Theirs", "ada@acme.example").await, "not_found");
-    let seen = control.list_roles(&ada, None, &Page::default()).await.unwrap();
+    let seen = control.list_roles(&ada, None, None, &Page::default()).await.unwrap();
     assert_eq!(seen.items.iter().filter(|role| role.custom).count(), 1);
     refused(control.add_to_group(OPERATOR, "Theirs", "ada@acme.example").await, "not_found");
     refused(control.find_role(OPERATOR, "Reader").await, "conflict");

@@ -2,7 +2,9 @@
 
 use super::{DAY, HOUR, NOW, Platform, list, reading, refused};
 use crate::{
-    control::service::{Caller, ChainVerdict, Imported, KeyChanges, KeyFilter, NewKey, Page, ServiceError},
+    control::service::{
+        Caller, ChainVerdict, Imported, KeyChanges, KeyFilter, KnownSources, NewKey, Page, ServiceError,
+    },
     domain::{id::KeyId, key::state::Status},
 };
 
@@ -27,7 +29,7 @@ async fn rotation_keeps_both_for_the_grace_and_a_lost_answer_locks_nobody_out() 
     assert_eq!(kept.expires_at, Some(NOW.after(HOUR * 2 + DAY * 90)));
 
     let used = crate::store::usage::Used { key: kept.id, ip: None, count: 1, last: NOW };
-    crate::store::usage::flush(control.store(), &[used]).await.unwrap();
+    control.write_uses(&[used], &[], &mut KnownSources::default()).await.unwrap();
     refused(control.rotate_key(&ana, &old.prefix, None).await, "conflict");
     platform.clock.advance(HOUR * 47);
     assert_eq!(control.find_key(&ana, &old.prefix).await.unwrap().status, Status::Expired);

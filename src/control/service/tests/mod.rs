@@ -6,6 +6,7 @@ mod keys;
 mod life;
 mod people;
 mod rights;
+mod used;
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,25 +40,36 @@ struct Platform {
 
 impl Platform {
     async fn new(profile: &str) -> Self {
-        Self::of(Profile::parse(Profile::shipped(profile).unwrap(), profile).unwrap()).await
+        Self::with(profile, |_| ()).await
+    }
+
+    async fn with(profile: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::made(Profile::parse(Profile::shipped(profile).unwrap(), profile).unwrap(), change).await
     }
 
     async fn of(profile: Profile) -> Self {
+        Self::made(profile, |_| ()).await
+    }
+
+    async fn made(profile: Profile, change: impl FnOnce(&mut Settings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options = Options::sqlite(directory.path().join("latchgate.db")).create(true).migrate(true);
         let store = Store::open(&options, NOW).await.unwrap();
         let profile = Arc::new(profile);
         let clock = Clock::manual(NOW);
+        let mut settings = Settings {
+            rotation_grace: profile.keys.rotation_grace,
+            bcrypt_cost: COST,
+            accept_foreign: false,
+            key_use: crate::config::KeyUseEvents::Off,
+        };
+        change(&mut settings);
         let control = Control::new(Parts {
             store,
             profile: Arc::clone(&profile),
             clock: clock.clone(),
             mac_key: MacKey::derive(&RootSecret::parse(&[7; 32]).unwrap()),
-            settings: Settings {
-                rotation_grace: profile.keys.rotation_grace,
-                bcrypt_cost: COST,
-                accept_foreign: false,
-            },
+            settings,
             applied: Applied::elsewhere(),
         });
         let org = NewOrg { name: "Acme".into(), slug: None };

@@ -36,7 +36,7 @@ fn minted(caller: &Caller, body: &Value) -> Value {
     answer.json()["reply"].clone()
 }
 
-/// `R001_01`, `R001_12`: a primary key mints a task key through the public API and does nothing else with the tenant;
+/// `R001_01`, `R001_09`, `R001_12`: a primary key mints a task key through the public API and does nothing else with the tenant;
 /// the task key works, and is listed with its role, its comment and the key that made it.
 #[test]
 fn a_primary_key_mints_task_keys_and_nothing_else() {

@@ -1,9 +1,11 @@
 //! Keys through the API: what they do at the gateway, and what may be done with them.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::{World, ask, made, offload, path_of, post, text};
-use crate::support::wait;
+use crate::support::{gateway::Gateway, program::Site, rawup::Upstream, setup::Setup, wait};
 
 /// `R002_10`, `R000_19`: a change is in force when it is answered: not once is a revoked key served after it.
 #[test]
@@ -174,4 +176,108 @@ fn usage_is_counted() {
         .sum();
     assert_eq!(counted, 4);
     assert_eq!(world.root.get(&format!("{}/usage?window=1y", path_of(&key))).verdict(), "422 invalid_field");
+}
+
+/// `R002_06`, E161: a key ends when it was asked to, after 1 to 1825 days, and without a word about it never; an end in
+/// other words is one of the two, never both and never half read.
+#[test]
+fn a_key_ends_when_it_was_asked_to() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(Site::new(Setup::trustedoss(&upstream)));
+    let root = gateway.site.key(&["--scope", "org", "--name", "root"]);
+    let caller = gateway.admin().key(&root.text);
+    let now = gateway.clock.now();
+    let after = |days: u64| now.after(Duration::from_secs(days * 86_400)).to_string();
+    let create = |field: &str, value: &Value| {
+        let mut body = json!({ "name": "ends", "scope": "org", "scopes": ["scan:read"] });
+        body[field] = value.clone();
+        post(&caller, "/v1/api-keys", &body)
+    };
+    for (field, value, end) in [
+        ("description", json!(null), json!(null)),
+        ("expires_in_days", json!(1), json!(after(1))),
+        ("expires_in_days", json!(90), json!(after(90))),
+        ("expires_in_days", json!(1825), json!(after(1825))),
+        ("expires_at", json!(after(30)), json!(after(30))),
+        ("expires_at", json!("2027-06-01T02:00:00+02:00"), json!("2027-06-01T00:00:00Z")),
+    ] {
+        let made = create(field, &value);
+        assert_eq!((made.status, &made.json()["expires_at"]), (201, &end), "{field} {value}");
+    }
+    for (field, value) in [
+        ("expires_in_days", json!(0)),
+        ("expires_in_days", json!(-1)),
+        ("expires_in_days", json!(1826)),
+        ("expires_in_days", json!(1e18)),
+        ("expires_in_days", json!(1.5)),
+        ("expires_in_days", json!("90")),
+        ("expires_in_days", json!(null)),
+        ("expires_at", json!(now.to_string())),
+        ("expires_at", json!(after(1826))),
+        ("expires_at", json!("2027-06-01T00:00:00+25:00")),
+        ("expires_at", json!("2027-06-01")),
+        ("expires_at", json!("never")),
+        ("expires_at", json!(null)),
+    ] {
+        let refused = create(field, &value);
+        assert_eq!(refused.verdict(), "422 invalid_field", "{field} {value}");
+        assert_eq!(refused.json()["errors"][0]["field"], json!(field));
+    }
+    let both = json!({ "name": "e", "scope": "org", "expires_in_days": 1, "expires_at": after(1) });
+    assert_eq!(post(&caller, "/v1/api-keys", &both).verdict(), "422 invalid_field");
+
+    let short = create("expires_in_days", &json!(1)).json();
+    let short = gateway.key(&text(&short, "key"));
+    gateway.clock.advance(Duration::from_secs(86_399));
+    assert_eq!(short.verdict("/any/x"), "200");
+    gateway.clock.advance(Duration::from_secs(1));
+    assert_eq!(short.verdict("/any/x"), "401 credential_expired");
+    gateway.clock.advance(Duration::from_secs(9 * 365 * 86_400));
+    assert_eq!(gateway.key(&root.text).verdict("/any/x"), "200", "it was never asked to end");
+}
+
+/// P363: a search finds what it says, letter by letter, and never more than its asker may see.
+#[test]
+fn odd_searches_find_nothing_odd() {
+    let world = World::new();
+    made(
+        &world.root,
+        &json!({ "name": "100% cotton_wool", "scope": "org", "description": "a\\b \u{fc}ber" }),
+    );
+    let found = |query: &str| {
+        let answer = world.root.get(&format!("/v1/api-keys?q={query}"));
+        if answer.status == 200 {
+            answer.json()["items"].as_array().map_or(0, Vec::len)
+        } else {
+            1000 + usize::from(answer.status)
+        }
+    };
+    let all = found("");
+    assert_eq!(found("%20"), all, "blank is none");
+    for (query, count) in [
+        ("100%25", 1),
+        ("%25", 1),
+        ("_", 1),
+        ("cotton_", 1),
+        ("cotton%25wool", 0),
+        ("COTTON", 1),
+        ("!", 0),
+        ("a%5Cb", 1),
+        ("%5C", 1),
+        ("%C3%BCber", 1),
+        ("'", 0),
+        ("%22", 0),
+        ("%00", 1422),
+        ("a%00", 1422),
+        ("%ff", 1400),
+        ("%F0%9F%9A%80", 0),
+        ("%0A", all),
+    ] {
+        assert_eq!(found(query), count, "{query}");
+    }
+    let long = "x".repeat(7000);
+    assert_eq!(found(&long), 0);
+    for path in ["/v1/audit?target=%00", "/v1/audit?actor=%00", "/v1/requests?credential=%00"] {
+        assert_eq!(world.root.get(path).verdict(), "422 invalid_field", "{path}");
+    }
 }

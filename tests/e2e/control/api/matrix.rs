@@ -78,7 +78,7 @@ fn body(world: &World, operation: &str) -> Option<Value> {
             let key = made(&world.root, &json!({ "name": "seen", "scope": "org", "scopes": ["scan:read"] }));
             json!({ "key": key["key"] })
         }
-        "create_team" | "create_project" => json!({ "name": "New" }),
+        "create_org" | "create_team" | "create_project" => json!({ "name": "New" }),
         "create_user" => {
             json!({ "email": "new@example.com", "name": "New", "role": "developer", "team_id": world.team })
         }
@@ -126,6 +126,8 @@ fn answers_are_as_the_document_says() {
     let key_path = super::path_of(&key);
     for (path, shape, listed) in [
         ("/v1/org".to_owned(), "Organization", false),
+        ("/v1/orgs".to_owned(), "Organization", true),
+        ("/v1/projects".to_owned(), "Project", true),
         ("/v1/teams".to_owned(), "Team", true),
         (format!("/v1/teams/{}/projects", world.team), "Project", true),
         ("/v1/users".to_owned(), "User", true),

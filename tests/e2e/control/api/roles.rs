@@ -14,7 +14,7 @@ fn names(caller: &Caller, path: &str) -> Vec<String> {
     answer.json()["items"].as_array().expect("items").iter().map(|item| text(item, "name")).collect()
 }
 
-/// `R001_06`, `R001_08`, `R001_09`: who may see which roles through the API: the built-in ones of the administrators are
+/// `R001_06`, `R001_08`: who may see which roles through the API: the built-in ones of the administrators are
 /// theirs, the organization's own everybody's, and nobody's outside.
 #[test]
 fn roles_are_seen_by_whom_they_are_for() {

@@ -5,6 +5,7 @@ mod create;
 mod end;
 mod rights;
 mod rotate;
+mod used;
 
 use serde_json::Value;
 

@@ -1,0 +1,155 @@
+//! Writes uses of keys to the store, a batch a second, behind the answers.
+//!
+//! While the store is out of reach counts wait in memory. So do uses that are to be events of the audit trail, as many
+//! as fit; of more than that the trail itself says how many are missing.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    control::service::{Control, KeyUsed, KnownSources},
+    domain::{
+        id::{KeyId, OrgId},
+        time::Timestamp,
+    },
+    proxy::usage::{KeyUse, Uses},
+    store::{StoreError, usage::Used},
+    telemetry::metrics::Metrics,
+};
+
+/// How often uses are written.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// Distinct keys, addresses and minutes whose uses wait while the store is out of reach.
+const WAITING: usize = 100_000;
+/// Uses that wait to become events.
+const EACH_WAITING: usize = 20_000;
+/// As many of them in one transaction, so that nobody else waits long for the store.
+const EACH_AT_ONCE: usize = 5_000;
+
+/// Writes what is counted. Ends when the last worker has ended, after the last batch.
+pub async fn write(
+    control: Arc<ArcSwap<Control>>,
+    mut uses: mpsc::UnboundedReceiver<Uses>,
+    metrics: Arc<Metrics>,
+) {
+    let mut waiting = Waiting::default();
+    let mut tick = interval(WRITE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let more = tokio::select! {
+            batch = uses.recv() => batch.map(|batch| waiting.add(batch)).is_some(),
+            _ = tick.tick() => {
+                waiting.write(&control.load_full(), &metrics).await;
+                true
+            }
+        };
+        if !more {
+            waiting.write(&control.load_full(), &metrics).await;
+            return;
+        }
+    }
+}
+
+/// Uses that are not in the store yet.
+#[derive(Default)]
+struct Waiting {
+    /// One entry for each key, address and minute.
+    counts: HashMap<(KeyId, Option<IpAddr>, i64), (u64, Timestamp)>,
+    /// Uses to be events.
+    each: Vec<KeyUsed>,
+    /// How many uses of an organization's keys will be missing among its events.
+    missing: HashMap<OrgId, u64>,
+    known: KnownSources,
+    failing: bool,
+}
+
+impl Waiting {
+    fn add(&mut self, batch: Uses) {
+        for one in batch.counts {
+            let minute = one.last.seconds().div_euclid(60);
+            let place = (one.key, one.client, minute);
+            if self.counts.len() >= WAITING && !self.counts.contains_key(&place) {
+                continue;
+            }
+            let (count, last) = self.counts.entry(place).or_insert((0, one.last));
+            *count += one.count;
+            *last = one.last.max(*last);
+        }
+        for one in batch.each {
+            if self.each.len() < EACH_WAITING {
+                self.each.push(named(one));
+            } else {
+                *self.missing.entry(one.key.principal.boundary.org()).or_default() += 1;
+            }
+        }
+        for (org, count) in batch.unnamed {
+            *self.missing.entry(org).or_default() += count;
+        }
+    }
+
+    /// What cannot be written stays, and is written with the next batch.
+    async fn write(&mut self, control: &Control, metrics: &Metrics) {
+        if self.counts.is_empty() {
+            return;
+        }
+        match self.try_to(control, metrics).await {
+            Ok(()) => self.failing = false,
+            Err(error) => self.complain(&error),
+        }
+        let unwritten: u64 = self.counts.values().map(|(count, _)| count).sum();
+        metrics.store.usage_unflushed.set(i64::try_from(unwritten).unwrap_or(i64::MAX));
+    }
+
+    async fn try_to(&mut self, control: &Control, metrics: &Metrics) -> Result<(), StoreError> {
+        // Each worker hands over its own, in order; together they are in none.
+        self.each.sort_by_key(|used| used.at);
+        let counts: Vec<_> =
+            self.counts.iter().map(|(&(key, ip, _), &(count, last))| Used { key, ip, count, last }).collect();
+        let first = self.each.len().min(EACH_AT_ONCE);
+        control.write_uses(&counts, &self.each[..first], &mut self.known).await?;
+        self.counts.clear();
+        self.each.drain(..first);
+        while !self.each.is_empty() {
+            let next = self.each.len().min(EACH_AT_ONCE);
+            control.write_uses(&[], &self.each[..next], &mut self.known).await?;
+            self.each.drain(..next);
+        }
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<_> = self.missing.iter().map(|(org, count)| (*org, *count)).collect();
+        control.write_missing_uses(&missing).await?;
+        self.missing.clear();
+        let count = missing.iter().map(|(_, count)| count).sum();
+        metrics.audit_dropped.add(count);
+        tracing::error!(
+            count,
+            "uses of keys are missing in the audit trail: more came than could be written down"
+        );
+        Ok(())
+    }
+
+    fn complain(&mut self, error: &StoreError) {
+        if !self.failing {
+            tracing::warn!(%error, "uses of keys cannot be written down; they wait in memory");
+        }
+        self.failing = true;
+    }
+}
+
+fn named(used: KeyUse) -> KeyUsed {
+    let principal = &used.key.principal;
+    KeyUsed {
+        at: used.at,
+        ip: used.client,
+        request_id: used.request_id.and_then(|id| id.to_str().ok().map(str::to_owned)),
+        prefix: principal.credential.to_string(),
+        org: principal.boundary.org(),
+        team: principal.boundary.team(),
+    }
+}

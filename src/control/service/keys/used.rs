@@ -1,0 +1,142 @@
+//! Uses of keys: counted for their keys, and those that the configuration asks for put into the audit trail (R002_16).
+//!
+//! Requests are not kept waiting for this: uses come in batches, about a second behind. A batch is one transaction,
+//! so a use that is the first from its address is an event exactly once, whenever the program ends.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use serde_json::json;
+
+use crate::{
+    config::KeyUseEvents,
+    control::service::Control,
+    domain::{
+        audit::{Actor, ActorKind, Event},
+        id::{AuditId, KeyId, OrgId, TeamId},
+        time::Timestamp,
+    },
+    store::{
+        StoreError, audit,
+        usage::{self, Used},
+    },
+};
+
+/// One use of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUsed {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub ip: Option<IpAddr>,
+    /// The request.
+    pub request_id: Option<String>,
+    /// The key's public characters.
+    pub prefix: String,
+    /// Its organization.
+    pub org: OrgId,
+    /// Its team.
+    pub team: Option<TeamId>,
+}
+
+/// Keys and addresses that are known to have been seen together, so that the store is not asked again.
+#[derive(Debug, Default)]
+pub struct KnownSources(HashSet<(KeyId, Option<IpAddr>)>);
+
+/// Beyond it they are forgotten, and asked for again.
+const KNOWN: usize = 100_000;
+
+impl KnownSources {
+    fn insert(&mut self, source: (KeyId, Option<IpAddr>)) {
+        if self.0.len() >= KNOWN {
+            self.0.clear();
+        }
+        self.0.insert(source);
+    }
+}
+
+impl Control {
+    /// Counts a batch of uses, and records `each` as an event, in the order given; all or nothing. Keys that are gone
+    /// are passed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was written; the caller keeps the batch and tries again.
+    pub async fn write_uses(
+        &self,
+        counts: &[Used],
+        each: &[KeyUsed],
+        known: &mut KnownSources,
+    ) -> Result<(), StoreError> {
+        let firsts = self.settings().key_use == KeyUseEvents::FirstPerIp;
+        let mut tx = self.store().write().await?;
+        let mut events: Vec<Event> = each.iter().map(used).collect();
+        for counted in counts {
+            let source = (counted.key, counted.ip);
+            let first = firsts
+                && !known.0.contains(&source)
+                && !usage::was_used_from(&mut tx, counted.key, counted.ip).await?;
+            let Some(key) = usage::add(&mut tx, counted).await? else { continue };
+            if first {
+                let (at, ip) = (counted.last, counted.ip);
+                let key =
+                    KeyUsed { at, ip, request_id: None, prefix: key.prefix, org: key.org, team: key.team };
+                events.push(Event {
+                    detail: json!({ "because": "the first use from this address" }).to_string(),
+                    ..used(&key)
+                });
+            }
+        }
+        events.sort_by_key(|event| event.at);
+        audit::append(&mut tx, &events).await?;
+        tx.commit().await?;
+        if firsts {
+            for counted in counts {
+                known.insert((counted.key, counted.ip));
+            }
+        }
+        self.count_recorded(std::iter::repeat_n("use", events.len()));
+        Ok(())
+    }
+
+    /// Records that so many uses of an organization's keys are missing in its trail: a gap that says so is no lie.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was written.
+    pub async fn write_missing_uses(&self, missing: &[(OrgId, u64)]) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        let event = |(org, count): &(OrgId, u64)| Event {
+            id: AuditId::new(now),
+            at: now,
+            org: Some(*org),
+            team: None,
+            target_table: "api_keys".into(),
+            target: org.to_string(),
+            action: "use".into(),
+            event: "api_key.uses_dropped".into(),
+            actor: Actor { kind: ActorKind::System, name: "system".into() },
+            ip: None,
+            detail: json!({ "because": "more than could be written down", "uses": count }).to_string(),
+        };
+        let events: Vec<Event> = missing.iter().map(event).collect();
+        let mut tx = self.store().write().await?;
+        audit::append(&mut tx, &events).await?;
+        tx.commit().await?;
+        self.count_recorded(std::iter::repeat_n("use", events.len()));
+        Ok(())
+    }
+}
+
+fn used(key: &KeyUsed) -> Event {
+    Event {
+        id: AuditId::new(key.at),
+        at: key.at,
+        org: Some(key.org),
+        team: key.team,
+        target_table: "api_keys".into(),
+        target: key.prefix.clone(),
+        action: "use".into(),
+        event: "api_key.used".into(),
+        actor: Actor { kind: ActorKind::ApiKey, name: key.prefix.clone() },
+        ip: key.ip.map(|ip| ip.to_string()),
+        detail: json!({ "request_id": key.request_id }).to_string(),
+    }
+}

@@ -1,0 +1,4 @@
+//! The gateway's own pages: as bytes, and in a real browser.
+
+mod browser;
+mod headers;
