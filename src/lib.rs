@@ -36,6 +36,7 @@
 //! | 3 | `proxy/route.rs` | which route, and which permission it needs; none: 404, and nothing else happens |
 //! | 4 | `proxy/credential.rs` | the credential is taken out |
 //! | 5 | `proxy/authenticate/key.rs` | shape, memory, MAC, bcrypt, in the order of their cost |
+//! | | `proxy/authenticate/jwt.rs` | tokens of identity providers: one signature check, then memory |
 //! | 6 | `domain/access/decide.rs` | state, network, boundary, permission: the one function that makes a permit |
 //! | 7 | `proxy/throttle.rs` | the key's rate limit |
 //! | 8 | `proxy/headers/` | what the client may not say goes, who it is comes |
@@ -47,11 +48,13 @@
 //!
 //! # A change, file by file
 //!
-//! `cli/keys/` and `control/api/keys.rs` ask `control/service/keys/`, which in one transaction authorises, changes the
-//! row (`store/keys/`), appends to the audit chain (`store/audit.rs`) and to the change feed (`store/changes.rs`), and
+//! `control/api/keys.rs` asks `control/service/keys/`, which in one transaction authorises, changes the row
+//! (`store/keys/`), appends to the audit chain (`store/audit.rs`) and to the change feed (`store/changes.rs`), and
 //! commits. `proxy/directory/follow.rs` hears of it and ends what the change names, in every worker at once. Only then
 //! is the change answered. On the admin port (`app/admin.rs`) the asking key is proved as on the gateway port
-//! (`app/node.rs`), and `control/api/` turns requests into use cases and outcomes into answers.
+//! (`app/node.rs`), and `control/api/` turns requests into use cases and outcomes into answers. A command such as those
+//! in `cli/keys/` asks the same API (`cli/plane.rs`): of a server over HTTP (`cli/remote.rs`), or in its own process, as
+//! operator (`control/api/operator.rs`).
 
 pub mod app;
 pub mod cli;

@@ -17,7 +17,7 @@ use latchgate::{
         time::Clock,
     },
     proxy::{
-        authenticate::key::Keys,
+        authenticate::{jwt::Tokens, key::Keys},
         directory::{
             Answer, Cache, Changes, Directory, Entry, Lookup, Proof, Rules, follow, memory::MemoryDirectory,
         },
@@ -30,6 +30,8 @@ use latchgate::{
     },
     runtime::{
         hashing::{Hashing, HashingLimits},
+        jwks::Keeping,
+        outbound::Outbound,
         single_flight::SingleFlight,
         tasks::Tasks,
     },
@@ -176,7 +178,14 @@ impl Ground {
             &self.config,
             self.clock.clone(),
         );
-        let snapshot = Snapshot::new(&self.config, 1, Pseudonym::new(7), &self.metrics);
+        let keeping = Keeping {
+            outbound: Outbound::new(None).unwrap(),
+            clock: self.clock.clone(),
+            tasks: self.tasks.clone(),
+            runtime: runtime.clone(),
+        };
+        let tokens = Arc::new(Tokens::new(&[], None, &cache, keys.failures(), &keeping));
+        let snapshot = Snapshot::new(&self.config, 1, Pseudonym::new(7), tokens, &self.metrics);
         Gateway::new(snapshot, keys, cache, self.clock.clone(), Arc::clone(&self.metrics), log)
     }
 

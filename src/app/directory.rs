@@ -13,15 +13,17 @@ use crate::{
     domain::{
         access::{CredentialId, Method, Networks, Principal},
         id::{ChangeId, KeyId},
-        key::secret::Mac,
+        key::{secret::Mac, state::Life},
+        time::Timestamp,
     },
     proxy::directory::{
-        Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject, Unavailable,
+        Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject, Unavailable, Vouched,
     },
     runtime::tasks::Stopped,
     store::{
         Store, StoreError, changes,
         keys::{self, Held},
+        people::{self, Acting},
         sessions,
     },
     telemetry::metrics::Metrics,
@@ -60,6 +62,10 @@ impl StoreDirectory {
             Lookup::Session(token) => {
                 let held = sessions::find_by_token(&mut reader, token).await?;
                 return Ok(held.map(|held| session(held, rules)));
+            }
+            Lookup::Vouched(vouched) => {
+                let person = people::find_by_email(&mut reader, &vouched.email).await?;
+                return Ok(person.map(|person| token(vouched, person, rules)));
             }
         };
         Ok(key.map(|held| entry(held, rules)))
@@ -204,6 +210,32 @@ fn session(held: sessions::Held, rules: &Rules) -> Entry {
         proof: None,
         rotated_at: None,
         seen_at: Some(session.last_seen_at),
+    }
+}
+
+fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
+    let standing = person.standing(&rules.profile);
+    let id = CredentialId::Person(person.user);
+    Entry {
+        id,
+        family: id,
+        principal: Principal {
+            method: Method::Jwt,
+            credential: vouched.credential.clone(),
+            boundary: person.boundary,
+            team_projects: person.team_projects.into(),
+            user: Some(person.user),
+            role: standing.role,
+            permissions: standing.permissions,
+            life: Life::begin(Timestamp::default(), Some(vouched.ends_at)),
+            holder: standing.holder,
+            networks: Networks::default(),
+            activity: None,
+        },
+        rate: None,
+        proof: None,
+        rotated_at: None,
+        seen_at: None,
     }
 }
 

@@ -1,10 +1,13 @@
 //! Where the planes meet: a configuration becomes a running gateway.
 
 pub mod admin;
+pub mod alerts;
 pub mod background;
 pub mod directory;
 pub mod explain;
+mod federation;
 pub mod handover;
+mod logs;
 pub mod node;
 pub mod ops;
 mod places;

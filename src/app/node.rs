@@ -55,6 +55,7 @@ impl Node for ControlNode {
             kind: match credential.kind {
                 Kind::Key => PresentedAs::Key,
                 Kind::Session => PresentedAs::Session,
+                Kind::Token => PresentedAs::Token,
             },
             text: Zeroizing::new(credential.text().to_owned()),
             by_cookie: credential.by_cookie,
@@ -76,6 +77,9 @@ impl Node for ControlNode {
                     let now = self.gateway.clock.now();
                     self.gateway.sessions.prove(text, &snapshot.rules, client, now).await
                 }
+                PresentedAs::Token => {
+                    snapshot.tokens.prove(text, Digest::of(text), &snapshot.rules, client).await
+                }
             };
             match proved {
                 Ok(record) => {
@@ -87,7 +91,13 @@ impl Node for ControlNode {
                     Failure::Malformed => Unproved::Malformed,
                     Failure::Invalid { .. } => Unproved::Invalid,
                     Failure::TooMany { .. } => Unproved::TooMany,
+                    Failure::Expired => Unproved::Expired,
+                    Failure::NoAccount { .. } => Unproved::NoAccount,
                     Failure::Overloaded => Unproved::Overloaded,
+                    Failure::Issuer(error) => {
+                        tracing::debug!(%error, "a token could not be proved");
+                        Unproved::IssuerUnavailable
+                    }
                     Failure::Store(error) => {
                         tracing::debug!(%error, "a credential could not be looked up");
                         Unproved::StoreUnavailable

@@ -5,7 +5,10 @@ use std::{io, path::Path};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::start::{App, AppOptions, StartError, line_format};
+use super::{
+    logs::line_format,
+    start::{App, AppOptions, StartError},
+};
 use crate::{
     config::{Config, ConfigErrors, Environment, Loaded},
     domain::time::Clock,

@@ -16,18 +16,19 @@ use tokio::{runtime::Handle, sync::mpsc};
 pub use super::start_error::StartError;
 use super::{
     admin::{self, Admin},
-    background,
+    alerts, background,
     directory::{StoreDirectory, write_macs},
+    federation,
     handover::ControlPlane,
+    logs,
     node::ControlNode,
     ops::{self, Ops, Readiness},
-    requests,
     start_error::machine,
     usage,
     workers::Workers,
 };
 use crate::{
-    config::{Config, LogFormat},
+    config::Config,
     control::{
         self,
         service::{Applied, Control, Parts, Settings},
@@ -42,22 +43,19 @@ use crate::{
         directory::{Cache, Directory, follow},
         gateway::Gateway,
         headers::Pseudonym,
+        misses::Misses,
         snapshot::Snapshot,
         usage::{Deliver, Uses},
     },
     runtime::{
         hashing::{Hashing, HashingLimits},
+        jwks::Keeping,
         listener,
         single_flight::SingleFlight,
         tasks::Tasks,
     },
     store::{Options, Store},
-    telemetry::{
-        LineFormat,
-        access_log::{AccessLog, KeptRequest, Outlets},
-        metrics::Metrics,
-        redact::Redactor,
-    },
+    telemetry::metrics::Metrics,
 };
 
 /// MACs that may wait to be stored.
@@ -74,8 +72,11 @@ pub struct App {
     pseudonym: Pseudonym,
     gateway: Arc<Gateway>,
     parts: Parts,
+    keeping: Keeping,
     /// Under the configuration in force.
     control: Arc<ArcSwap<Control>>,
+    /// Where alerts go under it.
+    alerts: alerts::Receiver,
     workers: Workers,
     admin_address: SocketAddr,
     ops_address: SocketAddr,
@@ -120,6 +121,7 @@ impl App {
         let metrics = Metrics::new().map_err(machine("metrics"))?;
         let (admin_tasks, tasks, last_tasks) =
             (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
+        let keeping = federation::keeping(&config, &clock, &tasks)?;
         let store = Options::sqlite(config.store.url.path()).migrate(true);
         let store = Store::open(&store, clock.now()).await?;
 
@@ -147,19 +149,22 @@ impl App {
             &config,
             clock.clone(),
         );
+        let (tell, told) = mpsc::channel(alerts::WAITING);
+        let keys = keys.watched(Misses::new(clock.clone(), tell, Arc::clone(&metrics.alerts.dropped)));
         keys.calibrate(config.keys.bcrypt_cost).await.map_err(machine("bcrypt"))?;
 
-        let (kept, requests) = mpsc::channel(requests::QUEUE);
-        let log = access(&config, access_log, kept, &metrics).map_err(machine("access log"))?;
-        keep_requests(&config, &store, requests, &clock, &last_tasks);
+        let log = logs::start(&config, access_log, &store, &clock, &metrics, &last_tasks)
+            .map_err(machine("access log"))?;
         let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
-        let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), &metrics);
+        let tokens = federation::tokens(&config, None, &cache, &keys, &keeping);
+        let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), tokens, &metrics);
         let gateway =
             Arc::new(Gateway::new(snapshot, keys, cache.clone(), clock.clone(), Arc::clone(&metrics), log));
 
         let (deliver, uses) = mpsc::unbounded_channel();
         background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
         background::begin(&tasks, &store, &cache, &clock, &metrics);
+        let receiver = alerts::start(&config, told, &metrics, &tasks);
 
         let readiness = Arc::new(readiness(&cache));
         scrape(&metrics, &cache);
@@ -197,7 +202,9 @@ impl App {
             pseudonym,
             gateway,
             parts,
+            keeping,
             control,
+            alerts: receiver,
             workers,
             admin_address,
             ops_address,
@@ -237,10 +244,14 @@ impl App {
         let needing_restart = current.differences_needing_restart(&config);
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         let metrics = &self.gateway.metrics;
-        self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), metrics));
+        let Gateway { cache, keys, .. } = &*self.gateway;
+        let tokens =
+            federation::tokens(&config, Some(&self.gateway.snapshot().tokens), cache, keys, &self.keeping);
+        self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), tokens, metrics));
         let parts =
             Parts { profile: Arc::clone(&config.profile), settings: settings(&config), ..self.parts.clone() };
         self.control.store(Arc::new(Control::new(parts).counting(Arc::clone(metrics))));
+        self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));
         metrics.config.loaded(self.gateway.clock.now());
         *current = Arc::new(config);
         needing_restart
@@ -323,42 +334,6 @@ fn settings(config: &Config) -> Settings {
         bcrypt_cost: config.keys.bcrypt_cost,
         accept_foreign: config.keys.accept_foreign,
         key_use: config.audit.api_key_use,
-    }
-}
-
-fn access(
-    config: &Config,
-    sink: Option<Box<dyn Write + Send>>,
-    kept: mpsc::Sender<KeptRequest>,
-    metrics: &Metrics,
-) -> io::Result<AccessLog> {
-    let lines = config.log.access.then(|| sink.unwrap_or_else(AccessLog::stdout));
-    let outlets = Outlets {
-        lines: lines.map(|sink| (sink, line_format(config.log.format))),
-        kept: config.log.requests.map(|_| kept),
-    };
-    AccessLog::to(outlets, Redactor::new(&config.profile.keys.shape), metrics)
-}
-
-/// Starts what keeps requests in the store, if the configuration wants them kept.
-fn keep_requests(
-    config: &Config,
-    store: &Store,
-    requests: mpsc::Receiver<KeptRequest>,
-    clock: &Clock,
-    tasks: &Tasks,
-) {
-    let Some(most) = config.log.requests else { return };
-    let kept = requests::Kept { most, age: config.log.requests_age };
-    let keeping = requests::keep(store.clone(), requests, kept, clock.clone(), tasks.stopped());
-    tasks.spawn("request log", keeping);
-}
-
-/// The configuration's word for the log's format.
-pub fn line_format(format: LogFormat) -> LineFormat {
-    match format {
-        LogFormat::Json => LineFormat::Json,
-        LogFormat::Text => LineFormat::Text,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::{domain::key::secret::BadRootSecret, store::OpenError};
+use crate::{domain::key::secret::BadRootSecret, runtime::outbound::OutboundSetup, store::OpenError};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,16 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         error: BadRootSecret,
+    },
+    /// The certificates for calls to other servers cannot be used.
+    #[error("{}: outbound.ca: {}: {error}", origin.display(), path.display())]
+    Outbound {
+        /// The configuration file that names them.
+        origin: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: OutboundSetup,
     },
     /// The store cannot be opened.
     #[error("store.url: {0}")]

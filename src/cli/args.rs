@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use http::Method;
 
 use super::{
     error::Failure,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Environment,
-    control::service::Control,
+    control::{api::Question, service::Control},
     domain::time::Clock,
     telemetry::{LineFormat, logging, redact::Redactor},
 };
@@ -56,6 +57,25 @@ pub(crate) struct Target {
     place: Place,
     #[command(flatten)]
     answer: Answer,
+}
+
+/// Another name, another slug, or both.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Renaming {
+    /// Its new name
+    #[arg(long)]
+    name: Option<String>,
+    /// Its new slug
+    #[arg(long)]
+    slug: Option<String>,
+}
+
+impl Renaming {
+    /// Asks for it.
+    pub(crate) fn of(self, path: &[&str]) -> Question {
+        Question::to(Method::PATCH, path).with("name", self.name).with("slug", self.slug)
+    }
 }
 
 /// Consent to what cannot be undone.

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use http::Method;
 
 use super::{
-    args::{Consent, Target},
+    args::{Consent, Renaming, Target},
     error::Failure,
     output::Column,
     plane::text,
@@ -47,16 +47,11 @@ pub(crate) enum Orgs {
         target: Target,
     },
     /// Give an organization another name, another slug, or both
-    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "slug"])))]
     Update {
         /// The organization, by slug or id
         org: String,
-        /// Its new name
-        #[arg(long)]
-        name: Option<String>,
-        /// Its new slug
-        #[arg(long)]
-        slug: Option<String>,
+        #[command(flatten)]
+        renaming: Renaming,
         #[command(flatten)]
         target: Target,
     },
@@ -85,9 +80,8 @@ impl Orgs {
             Self::Show { org, target } => target.work(async |plane, mut printer| {
                 printer.object(&plane.within(Some(&org)).await?.ask(Question::get(&["org"])).await?)
             }),
-            Self::Update { org, name, slug, target } => target.work(async |plane, mut printer| {
-                let question = Question::to(Method::PATCH, &["org"]).with("name", name).with("slug", slug);
-                printer.object(&plane.within(Some(&org)).await?.ask(question).await?)
+            Self::Update { org, renaming, target } => target.work(async |plane, mut printer| {
+                printer.object(&plane.within(Some(&org)).await?.ask(renaming.of(&["org"])).await?)
             }),
             Self::Delete { org, consent, target } => target.work(async |plane, mut printer| {
                 let plane = plane.within(Some(&org)).await?;

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{
-    args::{Consent, Target},
+    args::{Consent, Renaming, Target},
     error::Failure,
     names,
     output::Column,
@@ -59,16 +59,11 @@ pub(crate) enum Projects {
         target: Target,
     },
     /// Give a project another name, another slug, or both
-    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "slug"])))]
     Update {
         /// The project, by slug or id
         project: String,
-        /// Its new name
-        #[arg(long)]
-        name: Option<String>,
-        /// Its new slug
-        #[arg(long)]
-        slug: Option<String>,
+        #[command(flatten)]
+        renaming: Renaming,
         #[command(flatten)]
         target: Target,
     },
@@ -101,10 +96,9 @@ impl Projects {
             Self::Show { project, target } => {
                 target.work(async |plane, printer| plane.show(PROJECT, &project, printer).await)
             }
-            Self::Update { project, name, slug, target } => target.work(async |plane, mut printer| {
+            Self::Update { project, renaming, target } => target.work(async |plane, mut printer| {
                 let project = plane.id(PROJECT, &project).await?;
-                let question = Question::to(Method::PATCH, &["projects", &project]);
-                printer.object(&plane.ask(question.with("name", name).with("slug", slug)).await?)
+                printer.object(&plane.ask(renaming.of(&["projects", &project])).await?)
             }),
             Self::Delete { project, consent, target } => target.work(async |plane, printer| {
                 let what = |project: &Value| {

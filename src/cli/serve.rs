@@ -44,6 +44,10 @@ pub(super) fn ended(error: &RunError, by_flag: bool) -> Failure {
         RunError::Start(StartError::SecretFile { .. } | StartError::Secret { .. }) => {
             Failure::usage(error, "`latchgate init` writes one; it holds 32 random bytes")
         }
+        RunError::Start(StartError::Outbound { .. }) => Failure::usage(
+            error,
+            "outbound.ca names a file with certificates in PEM: -----BEGIN CERTIFICATE-----",
+        ),
         RunError::Start(StartError::Store(inner)) => open::store(inner),
         RunError::Start(StartError::Directory(_)) => Failure::failed(
             open::chain(error),

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{
-    args::{Consent, Target},
+    args::{Consent, Renaming, Target},
     error::Failure,
     names,
     output::Column,
@@ -72,16 +72,11 @@ pub(crate) enum Teams {
         target: Target,
     },
     /// Give a team another name, another slug, or both
-    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "slug"])))]
     Update {
         /// The team, by slug or id
         team: String,
-        /// Its new name
-        #[arg(long)]
-        name: Option<String>,
-        /// Its new slug
-        #[arg(long)]
-        slug: Option<String>,
+        #[command(flatten)]
+        renaming: Renaming,
         #[command(flatten)]
         target: Target,
     },
@@ -118,10 +113,9 @@ impl Teams {
                 let question = Question::get(&["teams", &team, "members"]);
                 plane.print(question, printer.list(MEMBERS), "Nobody is in this team.").await
             }),
-            Self::Update { team, name, slug, target } => target.work(async |plane, mut printer| {
+            Self::Update { team, renaming, target } => target.work(async |plane, mut printer| {
                 let team = plane.id(TEAM, &team).await?;
-                let question = Question::to(Method::PATCH, &["teams", &team]);
-                printer.object(&plane.ask(question.with("name", name).with("slug", slug)).await?)
+                printer.object(&plane.ask(renaming.of(&["teams", &team])).await?)
             }),
             Self::Delete { team, consent, target } => target.work(async |plane, printer| {
                 let what = |team: &Value| {

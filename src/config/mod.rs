@@ -6,14 +6,18 @@
 
 mod audit;
 mod auth;
+mod endpoint;
 mod environment;
 mod error;
 mod hosts;
 mod identity;
+mod jwt;
 mod keys;
 mod limits;
 mod listen;
 mod log;
+mod oidc;
+mod outbound;
 mod path;
 mod profile;
 mod quantity;
@@ -44,14 +48,18 @@ use crate::domain::profile::Profile;
 
 pub use audit::{AlertAddress, Audit, KeyUseEvents};
 pub use auth::{Auth, FailureBudget};
+pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use hosts::Hosts;
 pub use identity::{Identity, fold};
+pub use jwt::{JwtIssuer, JwtKeys};
 pub use keys::Keys;
 pub use limits::Limits;
 pub use listen::{Listen, TrustedProxies};
 pub use log::{Log, LogFormat};
+pub use oidc::Oidc;
+pub use outbound::Outbound;
 pub use path::{PathTemplate, Segment};
 pub use quantity::{ByteSize, Humane};
 pub use rate_limit::{Backend, RateLimit};
@@ -88,6 +96,12 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the order of the file, no two for the same requests.
     pub routes: Vec<Route>,
+    /// Issuers of bearer tokens, no two of one name.
+    pub jwt: Vec<JwtIssuer>,
+    /// The provider that people sign in by, if one.
+    pub oidc: Option<Oidc>,
+    /// Calls to other servers.
+    pub outbound: Outbound,
     /// Events beside changes, and alerts.
     pub audit: Audit,
     /// What the gateway itself may be called.
@@ -139,8 +153,11 @@ impl Config {
         let rate_limit = whole.section("rate_limit", RateLimit::read);
         let identity = whole.section("identity", Identity::read);
         let upstreams = upstream::Upstreams::read(whole, &listen);
+        let jwt = jwt::read_all(whole);
+        let oidc = oidc::read(whole);
+        let outbound = whole.section("outbound", Outbound::read);
         let vocabulary = Vocabulary::of(profile.as_ref());
-        let around = route::Surroundings { upstreams: &upstreams, vocabulary };
+        let around = route::Surroundings { upstreams: &upstreams, vocabulary, issuers: !jwt.is_empty() };
         let routes = route::read_all(whole, &around);
         let audit = whole.section("audit", Audit::read);
         let log = whole.section("log", Log::read);
@@ -161,6 +178,9 @@ impl Config {
             identity,
             upstreams: upstreams.usable,
             routes,
+            jwt,
+            oidc,
+            outbound,
             audit,
             hosts,
             log,
@@ -179,6 +199,7 @@ impl Config {
             ("auth", self.auth != new.auth),
             ("keys.accept_foreign", self.keys.accept_foreign != new.keys.accept_foreign),
             ("limits.max_connections", self.limits.max_connections != new.limits.max_connections),
+            ("outbound.ca", self.outbound != new.outbound),
             ("log.access", self.log.access != new.log.access),
             ("log.format", self.log.format != new.log.format),
             ("log.level", self.log.level != new.log.level),

@@ -64,6 +64,8 @@ pub enum Credentials {
         api_key: bool,
         /// A session of a person.
         session: bool,
+        /// A bearer token of one of `[[jwt]]`.
+        jwt: bool,
     },
 }
 
@@ -77,12 +79,19 @@ impl Credentials {
     pub const fn accept_sessions(self) -> bool {
         matches!(self, Self::OneOf { session: true, .. })
     }
+
+    /// Whether a token of an identity provider is looked at.
+    pub const fn accept_tokens(self) -> bool {
+        matches!(self, Self::OneOf { jwt: true, .. })
+    }
 }
 
 /// What routes are checked against.
 pub(super) struct Surroundings<'a> {
     pub(super) upstreams: &'a Upstreams,
     pub(super) vocabulary: Vocabulary<'a>,
+    /// Whether there is any `[[jwt]]`.
+    pub(super) issuers: bool,
 }
 
 /// Reads `[[route]]`, in the order of the file.
@@ -132,6 +141,9 @@ fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, 
         warn_of_nothing(section, path.as_ref());
     }
     let credentials = credentials(section);
+    if matches!(credentials, Credentials::OneOf { jwt: true, .. }) && !around.issuers {
+        section.warn("credentials", "names \"jwt\", but there is no [[jwt]]: no token is accepted");
+    }
     let require = require::read(section, around.vocabulary);
     let mut parameter = |key, example| section.read(key, example, |item| path_parameter(item, path.as_ref()));
     let team = parameter("team", r#""{team_id}""#);
@@ -203,7 +215,7 @@ fn refuse_contradictions(
 
 fn credentials(section: &mut Section<'_>) -> Credentials {
     const EXAMPLE: &str = r#"["api_key", "session"]"#;
-    const DEFAULT: Credentials = Credentials::OneOf { api_key: true, session: true };
+    const DEFAULT: Credentials = Credentials::OneOf { api_key: true, session: true, jwt: false };
     let Some(names) = section.list("credentials", EXAMPLE, credential) else { return DEFAULT };
     if let Some((_, double)) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
         section.refuse("credentials", format!("names {double} twice"), EXAMPLE);
@@ -228,7 +240,9 @@ fn credentials(section: &mut Section<'_>) -> Credentials {
             );
             DEFAULT
         }
-        (false, _) => Credentials::OneOf { api_key: holds("api_key"), session: holds("session") },
+        (false, _) => {
+            Credentials::OneOf { api_key: holds("api_key"), session: holds("session"), jwt: holds("jwt") }
+        }
     }
 }
 
@@ -237,7 +251,7 @@ fn credential(item: &Item) -> Result<&'static str, Problem> {
     if let Some(known) = CREDENTIALS.iter().find(|known| **known == text) {
         return Ok(known);
     }
-    if text == "jwt" || text.starts_with("webhook:") {
+    if text.starts_with("webhook:") {
         return Err(format!("{text:?} is not supported in this version"));
     }
     let hint = suggest::did_you_mean(text, CREDENTIALS);
@@ -296,4 +310,4 @@ pub(super) fn host(item: &Item) -> Result<String, Problem> {
 /// The control plane, where an upstream could be named.
 const CONTROL: &str = "@control";
 
-const CREDENTIALS: [&str; 3] = ["api_key", "session", "none"];
+const CREDENTIALS: [&str; 4] = ["api_key", "session", "jwt", "none"];

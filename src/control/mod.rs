@@ -2,6 +2,7 @@
 
 pub mod api;
 mod console;
+pub mod oidc;
 mod router;
 pub mod service;
 

@@ -24,7 +24,7 @@ use crate::{
 pub struct Admitted {
     /// Opens the way to the upstream.
     pub permit: Permit,
-    /// The key or the session that asks.
+    /// The key or the person that asks.
     pub caller: Option<Arc<Record>>,
 }
 
@@ -68,6 +68,7 @@ async fn decide(
     let (method, accepted) = match credential.as_ref().map(|credential| credential.kind) {
         Some(Kind::Key) => (Method::ApiKey, accepted.accept_keys()),
         Some(Kind::Session) => (Method::Session, accepted.accept_sessions()),
+        Some(Kind::Token) => (Method::Jwt, accepted.accept_tokens()),
         None => return Err(Refusal::Denied(Denied::Missing)),
     };
     // What the route does not take is as good as nothing, and is not even looked at.
@@ -104,6 +105,7 @@ async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Resul
     let proved = match credential.kind {
         Kind::Key => gateway.keys.prove(text, digest, rules, address).await,
         Kind::Session => gateway.sessions.prove(text, rules, address, exchange.began.wall).await,
+        Kind::Token => exchange.serving.snapshot.tokens.prove(text, digest, rules, address).await,
     };
     match proved {
         Ok(record) => {
@@ -119,6 +121,12 @@ fn refuse(failure: Failure, exchange: &mut Exchange) -> Refusal {
         Failure::Malformed => (Refusal::CredentialMalformed, "".into()),
         Failure::Invalid { prefix } => (Refusal::CredentialInvalid, prefix),
         Failure::TooMany { prefix } => (Refusal::TooManyFailures, prefix),
+        Failure::Expired => (Refusal::Denied(Denied::Expired), "".into()),
+        Failure::NoAccount { prefix } => (Refusal::NoAccount, prefix),
+        Failure::Issuer(error) => {
+            tracing::debug!(%error, "a token could not be proved");
+            return Refusal::IssuerUnavailable;
+        }
         Failure::Overloaded => return Refusal::Overloaded,
         Failure::Store(error) => {
             tracing::debug!(%error, "a credential could not be looked up");

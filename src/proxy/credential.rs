@@ -2,7 +2,8 @@
 //!
 //! `X-API-Key` comes first, then `Authorization: Bearer`, then, where the profile says so, a bare `Authorization`
 //! beside the key's id; the session cookie counts only where none of them is there. The query string is never looked
-//! at. What is not ours - Basic, a foreign token beside `X-API-Key`, other cookies - stays for the upstream.
+//! at. What is not ours - Basic, a token beside `X-API-Key` whose
+//! issuer we do not know, other cookies - stays for the upstream.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -11,6 +12,7 @@ use http::{
 
 use super::{cookie, directory::Rules};
 use crate::domain::{
+    jwt::Compact,
     profile::{Carrier, KeyRules},
     session::SessionToken,
 };
@@ -27,6 +29,8 @@ pub enum Kind {
     Key,
     /// A session of a person.
     Session,
+    /// A token of an identity provider.
+    Token,
 }
 
 /// A credential as it was sent. Never prints.
@@ -58,10 +62,16 @@ impl Credential {
     }
 
     /// Only what is explicitly a bearer's can be a session's: `X-API-Key` carries keys.
-    fn of_bearer(value: &HeaderValue, start: usize) -> Self {
+    fn of_bearer(value: &HeaderValue, start: usize, issuers: &[Box<str>]) -> Self {
         let token = Self::from(value, start);
         let sent = token.value.as_bytes().get(token.start..token.end);
-        let kind = if sent.is_some_and(SessionToken::claims) { Kind::Session } else { Kind::Key };
+        let kind = if sent.is_some_and(SessionToken::claims) {
+            Kind::Session
+        } else if !issuers.is_empty() && is_of(issuers, token.text()) {
+            Kind::Token
+        } else {
+            Kind::Key
+        };
         Self { kind, ..token }
     }
 
@@ -96,7 +106,7 @@ pub struct Conflict;
 
 /// Finds the credential and, unless `keep`, removes it.
 pub fn take(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
-    let explicit = take_explicit(headers, &rules.profile.keys, keep)?;
+    let explicit = take_explicit(headers, rules, keep)?;
     let name = rules.sessions.cookie();
     let Some(found) = cookie::find(headers, name) else { return Ok(explicit) };
     if !keep {
@@ -105,12 +115,9 @@ pub fn take(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<Option
     Ok(explicit.or_else(|| Some(Credential::of_cookie(found))))
 }
 
-fn take_explicit(
-    headers: &mut HeaderMap,
-    rules: &KeyRules,
-    keep: bool,
-) -> Result<Option<Credential>, Conflict> {
-    let key = if rules.carried_by(Carrier::ApiKeyHeader) { only(headers, &X_API_KEY)? } else { None };
+fn take_explicit(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
+    let carried = rules.profile.keys.carried_by(Carrier::ApiKeyHeader);
+    let key = if carried { only(headers, &X_API_KEY)? } else { None };
     let key = key.map(Credential::whole);
     let authorization = authorization(headers, rules, key.is_some())?;
     let key_was_ours = key.is_some();
@@ -137,30 +144,34 @@ fn take_explicit(
 /// On a route that asks for no credential, one of ours is removed all the same: the upstream has no use for it.
 pub fn discard(headers: &mut HeaderMap, rules: &Rules) {
     cookie::remove(headers, rules.sessions.cookie());
-    let rules = &rules.profile.keys;
+    let (issuers, rules) = (&rules.issuers, &rules.profile.keys);
     if let Entry::Occupied(keys) = headers.entry(X_API_KEY)
         && keys.iter().map(Credential::whole).any(|key| key.claims(rules))
     {
         keys.remove();
     }
     if let Entry::Occupied(values) = headers.entry(AUTHORIZATION)
-        && values.iter().filter_map(bearer).any(|token| token.kind == Kind::Session || token.claims(rules))
+        && values
+            .iter()
+            .filter_map(|value| bearer(value, issuers))
+            .any(|token| token.kind != Kind::Key || token.claims(rules))
     {
         values.remove();
     }
 }
 
 /// What in `Authorization` is ours. Beside an `X-API-Key`, a bearer token is ours only if it looks like one of
-/// our keys or sessions.
+/// our keys or sessions, or like a token of an issuer that we know.
 fn authorization(
     headers: &HeaderMap,
-    rules: &KeyRules,
+    rules: &Rules,
     beside_key: bool,
 ) -> Result<Option<(Credential, Carrier)>, Conflict> {
+    let (issuers, rules) = (&rules.issuers, &rules.profile.keys);
     let mut found: Option<(Credential, Carrier)> = None;
     for value in headers.get_all(AUTHORIZATION) {
-        let ours = match bearer(value) {
-            Some(token) if token.kind == Kind::Session => Some((token, Carrier::Bearer)),
+        let ours = match bearer(value, issuers) {
+            Some(token) if token.kind != Kind::Key => Some((token, Carrier::Bearer)),
             Some(token) if rules.carried_by(Carrier::Bearer) && (!beside_key || token.claims(rules)) => {
                 Some((token, Carrier::Bearer))
             }
@@ -187,11 +198,17 @@ fn names(rules: &KeyRules, id: &str, key: &str) -> bool {
 }
 
 /// The token after the scheme, whose case does not matter (RFC 9110 section 11.1).
-fn bearer(value: &HeaderValue) -> Option<Credential> {
+fn bearer(value: &HeaderValue, issuers: &[Box<str>]) -> Option<Credential> {
     const SCHEME: &[u8] = b"bearer";
     let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME.len())?;
     let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-    (scheme.eq_ignore_ascii_case(SCHEME) && separated).then(|| Credential::of_bearer(value, SCHEME.len()))
+    (scheme.eq_ignore_ascii_case(SCHEME) && separated)
+        .then(|| Credential::of_bearer(value, SCHEME.len(), issuers))
+}
+
+/// Whether a token says that it is of one of these; nothing is proved by it.
+fn is_of(issuers: &[Box<str>], token: &str) -> bool {
+    Compact::claimed_issuer(token).is_some_and(|claimed| issuers.iter().any(|issuer| **issuer == *claimed))
 }
 
 /// The one value of a header; the same value twice is one, two values are a conflict.

@@ -15,6 +15,7 @@ pub mod handover;
 pub mod headers;
 pub mod identity;
 pub mod known;
+pub mod misses;
 pub mod path;
 pub mod pipeline;
 pub mod record;

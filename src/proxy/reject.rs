@@ -50,6 +50,8 @@ pub enum Refusal {
     CredentialInvalid,
     /// The decision was no.
     Denied(Denied),
+    /// The token is genuine, and speaks for somebody who has no account here.
+    NoAccount,
     /// No route.
     NotFound,
     /// A route, but not for this method.
@@ -79,6 +81,8 @@ pub enum Refusal {
     UpstreamTimeout,
     /// Whose credential it is could not be asked.
     StoreUnavailable,
+    /// The keys that the token would be proved by are not known.
+    IssuerUnavailable,
     /// More work waits than can be done.
     Overloaded,
 }
@@ -96,6 +100,7 @@ impl Refusal {
             Self::CredentialMalformed => "credential_malformed",
             Self::CredentialInvalid => "credential_invalid",
             Self::Denied(denied) => denied.code(),
+            Self::NoAccount => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::Misdirected => "misdirected_request",
@@ -109,6 +114,7 @@ impl Refusal {
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::StoreUnavailable => "store_unavailable",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::Overloaded => "overloaded",
         }
     }
@@ -129,7 +135,9 @@ impl Refusal {
             | Self::Denied(Denied::Missing | Denied::Revoked | Denied::Expired | Denied::SessionEnded) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_)) => StatusCode::FORBIDDEN,
+            Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_)) | Self::NoAccount => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -140,7 +148,9 @@ impl Refusal {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamUnreachable | Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::StoreUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreUnavailable | Self::IssuerUnavailable | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -184,6 +194,10 @@ impl Refusal {
             Self::Denied(Denied::Scope(permission)) => {
                 format!("The key lacks the scope {}.", profile.permissions.name(*permission))
             }
+            Self::NoAccount => {
+                "The token is genuine, but whoever it speaks for has no active account here. Ask an administrator."
+                    .into()
+            }
             Self::NotFound => "There is nothing at this path.".into(),
             Self::MethodNotAllowed { .. } => "This path does not take this method; see Allow.".into(),
             Self::Misdirected => {
@@ -204,6 +218,10 @@ impl Refusal {
             Self::UpstreamTimeout => "The service behind the gateway did not answer in time.".into(),
             Self::StoreUnavailable => {
                 "The key cannot be checked right now; this says nothing about the key. Try again.".into()
+            }
+            Self::IssuerUnavailable => {
+                "The keys of the token's issuer cannot be read right now; this says nothing about the token. Try again."
+                    .into()
             }
             Self::Overloaded => "The gateway is busy. Try again.".into(),
         }
@@ -260,7 +278,7 @@ impl Refusal {
             Self::TooManyFailures => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
-            Self::StoreUnavailable | Self::Overloaded => {
+            Self::StoreUnavailable | Self::IssuerUnavailable | Self::Overloaded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // Where the message ends is in doubt, or its rest will not be read: nothing after it may be believed.

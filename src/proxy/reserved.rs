@@ -33,7 +33,7 @@ pub const ANYBODY: Action<'static> =
     Action { public: false, permission: None, target: Target { team: None, project: None } };
 
 /// And with which.
-pub const ACCEPTED: Credentials = Credentials::OneOf { api_key: true, session: true };
+pub const ACCEPTED: Credentials = Credentials::OneOf { api_key: true, session: true, jwt: true };
 
 impl Reserved {
     /// What stands at a path in normal form; `None` where the routes decide.

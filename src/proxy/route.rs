@@ -245,7 +245,7 @@ mod tests {
             host: host.map(Into::into),
             path: PathTemplate::parse(path).unwrap(),
             destination: Destination::Upstream(Arc::new(upstream)),
-            credentials: Credentials::OneOf { api_key: true, session: true },
+            credentials: Credentials::OneOf { api_key: true, session: true, jwt: false },
             require: Require::Credential,
             team: None,
             project: None,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use super::{directory::Rules, headers::Pseudonym, reject::Refusal, route::Routes};
+use super::{
+    authenticate::jwt::Tokens, directory::Rules, headers::Pseudonym, reject::Refusal, route::Routes,
+};
 use crate::{
     config::{Config, Hosts, KeyUseEvents, Limits, TrustedProxies},
     telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics},
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub labels: Box<[Label]>,
     /// The name by which this process knows itself.
     pub pseudonym: Pseudonym,
+    /// Proves tokens of identity providers.
+    pub tokens: Arc<Tokens>,
     /// Bounds on a request.
     pub limits: Limits,
     /// Whose `X-Forwarded-For` is believed.
@@ -37,7 +41,13 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Prepares a configuration.
-    pub fn new(config: &Config, generation: u64, pseudonym: Pseudonym, metrics: &Metrics) -> Self {
+    pub fn new(
+        config: &Config,
+        generation: u64,
+        pseudonym: Pseudonym,
+        tokens: Arc<Tokens>,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
             rules: Arc::new(Rules::new(config, generation)),
             routes: Routes::new(&config.routes),
@@ -47,6 +57,7 @@ impl Snapshot {
                 .map(|route| Label::new(&route.name, route.destination.name(), metrics))
                 .collect(),
             pseudonym,
+            tokens,
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
             hosts: config.hosts.clone(),

@@ -116,8 +116,8 @@ impl Usage {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
+pub(super) mod tests {
+    use std::{path::Path, sync::LazyLock};
 
     use super::*;
     use crate::{
@@ -133,9 +133,12 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
-    fn key(org: OrgId) -> Arc<Record> {
+    static RULES: LazyLock<Rules> = LazyLock::new(|| {
         let config = Config::from_toml("", Path::new("latchgate.toml"), &Environment::empty());
-        let rules = Rules::new(&config.expect("defaults").config, 1);
+        Rules::new(&config.expect("defaults").config, 1)
+    });
+
+    pub(in crate::proxy) fn key(org: OrgId) -> Arc<Record> {
         let id = CredentialId::Key(KeyId::new(NOW));
         let principal = Principal {
             method: Method::ApiKey,
@@ -152,7 +155,7 @@ mod tests {
         };
         let entry =
             Entry { id, family: id, principal, rate: None, proof: None, rotated_at: None, seen_at: None };
-        Arc::new(Record::new(entry, Lookup::Public("a1b2c3d4".into()), None, &rules))
+        Arc::new(Record::new(entry, Lookup::Public("a1b2c3d4".into()), None, &RULES))
     }
 
     /// What finds no room is known by number and organization: nothing is left out without a word.

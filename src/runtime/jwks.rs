@@ -20,8 +20,8 @@ use tokio::{runtime::Handle, sync::watch};
 
 use super::{outbound::Outbound, single_flight::SingleFlight, tasks::Tasks};
 use crate::domain::{
-    jwt::{Claims, Compact, Expected, KeySet, Wrong},
-    time::{Clock, Timestamp},
+    jwt::{Compact, KeySet},
+    time::Clock,
 };
 
 /// Where an issuer's keys are published.
@@ -41,8 +41,7 @@ struct Shared {
     issuer: String,
     published: Published,
     refresh: Duration,
-    outbound: Outbound,
-    clock: Clock,
+    keeping: Keeping,
     keys: ArcSwapOption<KeySet>,
     generation: AtomicU64,
     changed: watch::Sender<u64>,
@@ -66,17 +65,6 @@ pub struct Keeping {
     pub runtime: Handle,
 }
 
-/// Why a token was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unproved {
-    /// It is wrong.
-    #[error("{0}")]
-    Wrong(#[from] Wrong),
-    /// Nobody can tell: the issuer's keys are not known. Never a statement about the token.
-    #[error("{0}")]
-    NoKeys(#[from] NoKeys),
-}
-
 /// The keys cannot be read now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the keys of the issuer cannot be read: {0}")]
@@ -85,32 +73,33 @@ pub struct NoKeys(pub String);
 impl IssuerKeys {
     /// No keys yet. A set read from an address is read again every `refresh`.
     pub fn new(issuer: &str, published: Published, refresh: Duration, keeping: Keeping) -> Self {
-        let Keeping { outbound, clock, tasks, runtime } = keeping;
+        let (tasks, runtime) = (keeping.tasks.clone(), keeping.runtime.clone());
         Self(Arc::new(Shared {
             issuer: issuer.to_owned(),
             published,
             refresh,
-            outbound,
-            clock,
+            keeping,
             keys: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             failing: AtomicBool::new(false),
             asked: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
-            asks: SingleFlight::new("issuer's keys", tasks, runtime),
+            asks: SingleFlight::new("reading of an issuer's keys", tasks, runtime),
         }))
     }
 
-    /// Proves a token of this issuer, reading the keys anew when they are missing or do not hold the one it names.
-    pub async fn prove(
-        &self,
-        token: &Compact<'_>,
-        expected: &Expected<'_>,
-        now: Timestamp,
-    ) -> Result<Claims, Unproved> {
-        let keys = self.naming(token.key_id().unwrap_or_default()).await?;
-        Ok(Claims::prove(token, &keys, expected, now)?)
+    /// The keys to judge this token by, read anew when they are missing or do not hold the one it names.
+    ///
+    /// # Errors
+    /// [`NoKeys`] is never a statement about the token.
+    pub async fn keys_for(&self, token: &Compact<'_>) -> Result<Arc<KeySet>, NoKeys> {
+        self.naming(token.key_id().unwrap_or_default()).await
+    }
+
+    /// Where they are read.
+    pub fn published(&self) -> &Published {
+        &self.0.published
     }
 
     /// Grows when a key is gone.
@@ -129,8 +118,19 @@ impl IssuerKeys {
         Ok(self.0.keys.load().as_ref().map_or(0, |keys| keys.len()))
     }
 
-    /// Keeps the keys fresh for as long as somebody holds them.
-    pub async fn follow(self) {
+    /// Keeps the keys fresh for as long as somebody holds them and the gateway runs.
+    pub fn keep_fresh(&self) {
+        let Keeping { tasks, runtime, .. } = &self.0.keeping;
+        let (following, stopped) = (self.clone().follow(), tasks.stopped());
+        tasks.spawn_on(runtime, "issuer's keys", async move {
+            tokio::select! {
+                () = following => {}
+                () = stopped => {}
+            }
+        });
+    }
+
+    async fn follow(self) {
         let (shared, mut pause) = (Arc::downgrade(&self.0), FIRST_PAUSE);
         let mut keys = Some(self);
         while let Some(these) = keys {
@@ -184,7 +184,7 @@ impl IssuerKeys {
 
     /// Whether a token may make us ask.
     fn may_ask(&self) -> bool {
-        let now = self.0.clock.uptime();
+        let now = self.0.keeping.clock.uptime();
         let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_some_and(|last| now.saturating_sub(last) < ASKED_EVERY) {
             return false;
@@ -205,7 +205,7 @@ impl IssuerKeys {
     async fn fetch(&self) -> Result<KeySet, NoKeys> {
         let document: Value = match &self.0.published {
             Published::At(url) => {
-                self.0.outbound.get_json(url).await.map_err(|error| NoKeys(error.to_string()))?
+                self.0.keeping.outbound.get_json(url).await.map_err(|error| NoKeys(error.to_string()))?
             }
             Published::In(file) => {
                 let text = tokio::fs::read(file).await.map_err(|error| NoKeys(error.to_string()))?;
@@ -264,12 +264,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::jwt::{
-            Kind,
-            tests::signer::{Signer, key_set},
+        domain::{
+            jwt::{
+                Bearer, Expected, Wrong,
+                tests::signer::{Signer, key_set},
+            },
+            time::Timestamp,
         },
         telemetry::metrics::Metrics,
     };
+
+    #[derive(Debug, PartialEq)]
+    enum Unproved {
+        Wrong(Wrong),
+        NoKeys,
+    }
 
     const ISSUER: &str = "https://idp.example.com/";
 
@@ -301,9 +310,9 @@ mod tests {
             });
             let text = signer.token(&claims);
             let token = Compact::parse(&text).unwrap();
-            let expected =
-                Expected { issuer: ISSUER, audience: "latchgate", kind: Kind::Bearer, email: "email" };
-            self.keys.prove(&token, &expected, now).await.map(|_| ())
+            let keys = self.keys.keys_for(&token).await.map_err(|NoKeys(_)| Unproved::NoKeys)?;
+            let expected = Expected { issuer: ISSUER, audience: "latchgate" };
+            Bearer::prove(&token, &keys, &expected, "email", now).map(|_| ()).map_err(Unproved::Wrong)
         }
     }
 
@@ -357,16 +366,16 @@ mod tests {
         let file = folder.path().join("keys.json");
         let (known, new) = (Signer::ed25519("k"), Signer::ed25519("new"));
         let kept = kept(&file);
-        assert!(matches!(kept.prove(&known).await, Err(Unproved::NoKeys(_))));
+        assert_eq!(kept.prove(&known).await, Err(Unproved::NoKeys));
         publish(&file, &[&known]);
-        assert!(matches!(kept.prove(&known).await, Err(Unproved::NoKeys(_))), "asked a moment ago");
+        assert_eq!(kept.prove(&known).await, Err(Unproved::NoKeys), "asked a moment ago");
         kept.clock.advance(ASKED_EVERY);
         assert_eq!(kept.prove(&known).await, Ok(()));
         for broken in ["", "<html>", "{}", "[]", "{\"keys\": 1}"] {
             fs::write(&file, broken).unwrap();
             assert!(kept.keys.read().await.is_err(), "{broken}");
             assert_eq!(kept.prove(&known).await, Ok(()), "{broken}");
-            assert!(matches!(kept.prove(&new).await, Err(Unproved::NoKeys(_))), "{broken}");
+            assert_eq!(kept.prove(&new).await, Err(Unproved::NoKeys), "{broken}");
         }
         publish(&file, &[&known]);
         assert_eq!(kept.keys.read().await, Ok(1));
@@ -380,7 +389,7 @@ mod tests {
         let file = folder.path().join("keys.json");
         let kept = kept_every(&file, Duration::from_millis(20));
         let mut changed = kept.keys.changed();
-        kept.tasks.spawn("keys", kept.keys.clone().follow());
+        kept.keys.keep_fresh();
         let (first, second) = (Signer::ed25519("a"), Signer::ed25519("b"));
         publish(&file, &[&first]);
         while kept.keys.0.keys.load().is_none() {

@@ -103,6 +103,12 @@ impl Outbound {
         send(request).await?.json()
     }
 
+    /// What it says to the bearer of a token.
+    pub async fn get_json_as<T: DeserializeOwned>(&self, url: &str, token: &str) -> Result<T, OutboundError> {
+        let request = self.client()?.get(url).header(header::ACCEPT, "application/json");
+        send(request.bearer_auth(token)).await?.json()
+    }
+
     /// Sends a form. `basic` is a name and a password for HTTP Basic.
     pub async fn post_form(
         &self,

@@ -169,8 +169,10 @@ fn rows(config: &Config, route: &Route) -> Vec<Row> {
 fn credentials(credentials: Credentials) -> Vec<&'static str> {
     match credentials {
         Credentials::Public => vec!["none"],
-        Credentials::OneOf { api_key: true, .. } => vec!["api_key"],
-        Credentials::OneOf { api_key: false, .. } => vec![],
+        Credentials::OneOf { api_key, session, jwt } => {
+            let kinds = [("api_key", api_key), ("session", session), ("jwt", jwt)];
+            kinds.into_iter().filter_map(|(kind, taken)| taken.then_some(kind)).collect()
+        }
     }
 }
 

@@ -178,7 +178,6 @@ fn each_wrong_route_is_named() {
         ("path = \"/b\"\nhost = \"*.example\"".to_owned(), "wildcards are not matched"),
         ("path = \"/b\"\nhost = \"bücher.example\"".to_owned(), "write it in its ASCII form"),
         ("path = \"/b\"\ncredentials = []".to_owned(), "names no kind that is accepted"),
-        ("path = \"/b\"\ncredentials = [\"jwt\"]".to_owned(), "\"jwt\" is not supported in this version"),
         (
             "path = \"/b\"\ncredentials = [\"apikey\"]".to_owned(),
             "route[1].credentials[0]: \"apikey\" is not a kind",
@@ -232,4 +231,62 @@ fn each_wrong_route_is_named() {
 fn a_refused_upstream_is_not_blamed_on_its_routes() {
     let text = ROUTED.replace("http://127.0.0.1:9000", "ftp://x");
     assert_eq!(faults(&text), ["upstream[0].targets[0]: \"ftp://x\" does not begin with http://"]);
+}
+
+#[test]
+fn each_wrong_issuer_is_named() {
+    let cases = [
+        (
+            "",
+            vec![
+                "jwt[0].issuer: is missing",
+                "jwt[0].audience: is missing",
+                "jwt[0].jwks_url: is missing, and so is",
+            ],
+        ),
+        ("issuer = \"\"", vec!["jwt[0].issuer: must not be empty"]),
+        ("issuer = \" x\"", vec!["jwt[0].issuer: \" x\" has blanks around it"]),
+        ("jwks_url = \"http://idp.example.com/k\"", vec!["jwt[0].jwks_url: ", "must begin with https://"]),
+        ("jwks_url = \"ftp://idp.example.com/k\"", vec!["must begin with https://"]),
+        ("jwks_url = \"https://u:p@idp.example.com/k\"", vec!["no user name"]),
+        ("jwks_url = \"/k\"", vec!["must begin with https://"]),
+        ("jwks_url = \"https://i/k\"\njwks_file = \"k\"", vec!["jwt[0].jwks_file: and jwks_url both say"]),
+        ("refresh = \"100ms\"", vec!["jwt[0].refresh: 100ms is not from 1s to 24h"]),
+        ("claims = { mail = \"x\" }", vec!["jwt[0].claims.mail: is not a key of this version"]),
+        ("secret = \"x\"", vec!["jwt[0].secret: is not a key of this version"]),
+    ];
+    for (lines, said) in cases {
+        let faults = faults(&format!("[[jwt]]\n{lines}\n")).join("\n");
+        for said in said {
+            assert!(faults.contains(said), "{lines}:\n{faults}\n{said}");
+        }
+    }
+    let one = "[[jwt]]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"k\"\n";
+    assert_eq!(faults(&one.repeat(2)), ["jwt[1].issuer: \"i\" stands in an earlier [[jwt]]"]);
+    for local in
+        ["http://localhost:9/k", "http://127.0.0.1/k", "http://[::1]:9/k", "https://idp.example.com/k"]
+    {
+        let at = format!("[[jwt]]\nissuer = \"i\"\naudience = \"a\"\njwks_url = \"{local}\"\n");
+        assert_eq!(config(&at).jwt.len(), 1, "{local}");
+    }
+}
+
+#[test]
+fn each_wrong_provider_is_named() {
+    let cases = [
+        ("", vec!["oidc.issuer: is missing", "oidc.client_id: is missing"]),
+        ("issuer = \"http://idp.example.com\"", vec!["oidc.issuer: "]),
+        ("issuer = \"https://idp.example.com?x=1\"", vec!["oidc.issuer: must have no query"]),
+        ("scopes = [\"openid\"]", vec!["oidc.scopes: must hold \"email\""]),
+        ("scopes = [\"openid email\"]", vec!["oidc.scopes[0]: \"openid email\" is not a scope"]),
+        ("client_secret = \"hunter2\"", vec!["oidc.client_secret: is not a key of this version"]),
+    ];
+    for (lines, said) in cases {
+        let faults = faults(&format!("[oidc]\n{lines}\n")).join("\n");
+        for said in said {
+            assert!(faults.contains(said), "{lines}:\n{faults}\n{said}");
+        }
+        assert!(!faults.contains("hunter2"), "{faults}");
+    }
+    assert_eq!(config(ROUTED).oidc, None);
 }

@@ -66,11 +66,14 @@ fn sections(config: &Config) -> impl PartialEq + std::fmt::Debug {
         identity,
         upstreams,
         routes,
+        jwt,
+        oidc,
+        outbound,
         hosts,
         audit,
         log,
     } = config;
-    let beside = (hosts, audit, log);
+    let beside = (jwt, oidc, outbound, hosts, audit, log);
     (listen, store, keys, auth, sessions, limits, rate_limit, identity, upstreams, routes, beside)
 }
 
@@ -99,6 +102,7 @@ fn the_shipped_file_shows_every_key() {
     let full = config(&uncommented);
     let route = &full.routes[0];
     assert!(full.listen.public_url.is_some() && route.host.is_some());
+    assert!(full.jwt.len() == 1 && full.oidc.is_some() && full.outbound.ca.is_some());
     // A probe with an unknown key in each section names all known ones; each must stand in the shipped file.
     for header in SECTIONS {
         let known = faults(&format!("{header}\nzzzzzzzz = 1\n"));
@@ -113,7 +117,22 @@ fn the_shipped_file_shows_every_key() {
     }
 }
 
-const OPTIONAL: &[&str] = &["public_url =", "host =", "require ="];
+const OPTIONAL: &[&str] = &[
+    "public_url =",
+    "host =",
+    "require =",
+    "[[jwt]]",
+    "issuer =",
+    "audience =",
+    "jwks_url =",
+    "refresh =",
+    "claims =",
+    "[oidc]",
+    "client_id =",
+    "client_secret_file =",
+    "scopes =",
+    "ca =",
+];
 
 const SECTIONS: &[&str] = &[
     "",
@@ -129,6 +148,10 @@ const SECTIONS: &[&str] = &[
     "[[upstream]]",
     "[[upstream]]\n[upstream.timeouts]",
     "[[route]]",
+    "[[jwt]]",
+    "[[jwt]]\n[jwt.claims]",
+    "[oidc]",
+    "[outbound]",
     "[audit]",
     "[log]",
 ];

@@ -77,6 +77,8 @@ pub enum PresentedAs {
     Key,
     /// A session's token.
     Session,
+    /// A token of an identity provider.
+    Token,
 }
 
 impl PresentedAs {
@@ -84,6 +86,7 @@ impl PresentedAs {
         match self {
             Self::Key => Method::ApiKey,
             Self::Session => Method::Session,
+            Self::Token => Method::Jwt,
         }
     }
 }
@@ -171,7 +174,7 @@ async fn admit(
 
 /// Nobody's credential gets a line of its own in the log, with what it had of public characters (R002_14).
 fn failed(answering: &mut Answering, profile: &Profile, presented: &Presented, unproved: Unproved) {
-    if matches!(unproved, Unproved::StoreUnavailable | Unproved::Overloaded) {
+    if matches!(unproved, Unproved::StoreUnavailable | Unproved::IssuerUnavailable | Unproved::Overloaded) {
         return;
     }
     let prefix: Option<Box<str>> =

@@ -50,8 +50,14 @@ pub enum Unproved {
     Invalid,
     /// As the two before it, too often.
     TooMany,
+    /// A token whose time is over.
+    Expired,
+    /// A token of somebody who has no account here.
+    NoAccount,
     /// It could not be asked whose it is.
     StoreUnavailable,
+    /// The keys of the token's issuer are not known.
+    IssuerUnavailable,
     /// Too many wait for the slow proof.
     Overloaded,
 }
@@ -64,7 +70,10 @@ impl Unproved {
             Self::Malformed => "credential_malformed",
             Self::Invalid => "credential_invalid",
             Self::TooMany => "too_many_failures",
+            Self::Expired => "credential_expired",
+            Self::NoAccount => "forbidden",
             Self::StoreUnavailable => "store_unavailable",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::Overloaded => "overloaded",
         }
     }
@@ -166,6 +175,13 @@ impl ApiError {
                 Unproved::Malformed => "The credential has not the shape of a key.",
                 Unproved::Invalid => "The key is not valid.",
                 Unproved::TooMany => "Too many wrong credentials. Wait a minute; the right key still works.",
+                Unproved::Expired => "The token has expired.",
+                Unproved::NoAccount => {
+                    "The token is genuine, but whoever it speaks for has no active account here."
+                }
+                Unproved::IssuerUnavailable => {
+                    "The keys of the token's issuer cannot be read right now. Try again."
+                }
                 Unproved::StoreUnavailable => "The key cannot be checked right now. Try again.",
                 Unproved::Overloaded => "The gateway is busy. Try again.",
             }
@@ -239,7 +255,7 @@ impl ApiError {
             "too_many_failures" => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
-            "store_unavailable" | "overloaded" => {
+            "store_unavailable" | "issuer_unavailable" | "overloaded" => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -267,7 +283,7 @@ pub(super) fn status_of(code: &str) -> StatusCode {
         "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "invalid_field" => StatusCode::UNPROCESSABLE_ENTITY,
         "rate_limited" | "too_many_failures" => StatusCode::TOO_MANY_REQUESTS,
-        "store_unavailable" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
+        "store_unavailable" | "issuer_unavailable" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
         // credential_missing, _malformed, _invalid, _revoked, _expired
         _ => StatusCode::UNAUTHORIZED,
     }

@@ -249,6 +249,7 @@ const CODES: &[(&str, &str)] = &[
     ("rate_limited", "The key's limit is reached; wait as long as Retry-After says."),
     ("too_many_failures", "Too many wrong credentials; the right one still passes."),
     ("store_unavailable", "The store cannot be asked; nothing was changed. Try again."),
+    ("issuer_unavailable", "The keys that the token would be proved by are not known. Try again."),
     ("overloaded", "More work waits than can be done. Try again."),
 ];
 

@@ -10,40 +10,40 @@ use crate::domain::time::Timestamp;
 /// How far clocks may differ: an end is this much later, a beginning this much earlier.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
-/// What a token must be, to be believed.
+/// Whose tokens are believed, and for whom they must be.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// Who made it, character by character.
     pub issuer: &'a str,
     /// For whom.
     pub audience: &'a str,
-    /// What for.
-    pub kind: Kind<'a>,
-    /// The claim that holds the e-mail address.
-    pub email: &'a str,
 }
 
-/// What a token is for. One kind is never taken for the other where the token itself tells them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind<'a> {
-    /// To be sent with requests.
-    Bearer,
-    /// To sign somebody in who was sent to the provider with this nonce.
-    Identity {
-        /// What the provider was given.
-        nonce: &'a str,
-    },
-}
-
-/// What was proved.
+/// What a bearer token proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claims {
+pub struct Bearer {
     /// Whose it is.
     pub email: String,
     /// From this moment on it is refused; the leeway is in it.
     pub ends_at: Timestamp,
     /// Its own name, if it has one.
     pub id: Option<String>,
+}
+
+/// What an identity token proves: who has just signed in at the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// How the provider calls them.
+    subject: String,
+    /// None: the token says nothing about it, and the provider has to be asked.
+    email: Option<String>,
+}
+
+/// What a token is for. One kind is never taken for the other where the token itself tells them apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bearer,
+    Identity,
 }
 
 /// Why a token is not believed. Only `Expired` is told to whoever sent it: it is said of proved tokens alone.
@@ -73,45 +73,97 @@ pub enum Wrong {
     /// Made for another sign-in.
     #[error("its nonce is another")]
     Nonce,
+    /// Said of somebody else.
+    #[error("it is about somebody else")]
+    Subject,
     /// No e-mail address, or one that the provider has not verified.
     #[error("it holds no verified e-mail address")]
     Email,
 }
 
-impl Claims {
-    /// Proves a token and judges what it says. The signature comes first: nothing is said about a token that
-    /// nobody signed.
+impl Bearer {
+    /// Proves a token that came with a request. `claim` is the one that holds the e-mail address.
     pub fn prove(
         token: &Compact<'_>,
         keys: &KeySet,
         expected: &Expected<'_>,
+        claim: &str,
         now: Timestamp,
     ) -> Result<Self, Wrong> {
-        if !is_of_kind(&token.header, expected.kind) {
-            return Err(Wrong::Kind);
-        }
-        if token.issuer() != Some(expected.issuer) {
-            return Err(Wrong::Issuer);
-        }
-        if !keys.signed(token) {
-            return Err(Wrong::Signature);
-        }
+        let ends_at = believed(token, keys, expected, Kind::Bearer, now)?;
         let payload = &token.payload;
-        audience(payload, expected)?;
-        let ends_at = times(payload, now)?;
-        if let Kind::Identity { nonce } = expected.kind
-            && payload.text("nonce") != Some(nonce)
-        {
+        // A provider that says nothing is believed: it was configured as the judge of every token.
+        let email = payload.text(claim).filter(|email| !email.is_empty()).ok_or(Wrong::Email)?;
+        if payload.get("email_verified").is_some_and(|verified| !is_true(verified)) {
+            return Err(Wrong::Email);
+        }
+        let id = payload.text("jti").map(ToOwned::to_owned);
+        Ok(Self { email: email.to_owned(), ends_at, id })
+    }
+}
+
+impl Identity {
+    /// Proves a token that the provider gave for a sign-in, which was begun with this nonce.
+    pub fn prove(
+        token: &Compact<'_>,
+        keys: &KeySet,
+        expected: &Expected<'_>,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<Self, Wrong> {
+        believed(token, keys, expected, Kind::Identity, now)?;
+        let payload = &token.payload;
+        if payload.text("nonce") != Some(nonce) {
             return Err(Wrong::Nonce);
         }
-        let email = email(payload, expected)?;
-        Ok(Self { email: email.to_owned(), ends_at, id: payload.text("jti").map(ToOwned::to_owned) })
+        let subject = payload.text("sub").filter(|subject| !subject.is_empty()).ok_or(Wrong::Kind)?;
+        let email = match payload.get("email") {
+            None => None,
+            Some(email) => Some(verified(email, payload.get("email_verified"))?),
+        };
+        Ok(Self { subject: subject.to_owned(), email })
     }
+
+    /// The e-mail address, if the token held it.
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    /// The e-mail address, from what the provider says of whoever signed in (OpenID Connect Core section 5.3). Said of
+    /// somebody else it counts for nothing.
+    pub fn email_in(&self, user_info: &Value) -> Result<String, Wrong> {
+        if user_info.get("sub").and_then(Value::as_str) != Some(&self.subject) {
+            return Err(Wrong::Subject);
+        }
+        verified(user_info.get("email").unwrap_or(&Value::Null), user_info.get("email_verified"))
+    }
+}
+
+/// Whether the issuer signed this for us, and it is valid now; until when. The signature comes first: nothing is said
+/// about a token that nobody signed.
+fn believed(
+    token: &Compact<'_>,
+    keys: &KeySet,
+    expected: &Expected<'_>,
+    kind: Kind,
+    now: Timestamp,
+) -> Result<Timestamp, Wrong> {
+    if !is_of_kind(&token.header, kind) {
+        return Err(Wrong::Kind);
+    }
+    if token.issuer() != Some(expected.issuer) {
+        return Err(Wrong::Issuer);
+    }
+    if !keys.signed(token) {
+        return Err(Wrong::Signature);
+    }
+    audience(&token.payload, expected.audience, kind)?;
+    times(&token.payload, now)
 }
 
 /// Tokens for other purposes are signed with the same keys (RFC 8725 section 3.11). What is critical is refused,
 /// because nothing that could be is understood here (RFC 7515 section 4.1.11).
-fn is_of_kind(header: &Object, kind: Kind<'_>) -> bool {
+fn is_of_kind(header: &Object, kind: Kind) -> bool {
     if header.has("crit") {
         return false;
     }
@@ -124,21 +176,20 @@ fn is_of_kind(header: &Object, kind: Kind<'_>) -> bool {
     }
 }
 
-fn audience(payload: &Object, expected: &Expected<'_>) -> Result<(), Wrong> {
+fn audience(payload: &Object, audience: &str, kind: Kind) -> Result<(), Wrong> {
     let several = match payload.get("aud") {
-        Some(Value::String(one)) if one == expected.audience => false,
+        Some(Value::String(one)) if one == audience => false,
         Some(Value::Array(all))
-            if all.iter().all(Value::is_string)
-                && all.iter().any(|one| one.as_str() == Some(expected.audience)) =>
+            if all.iter().all(Value::is_string) && all.iter().any(|one| one.as_str() == Some(audience)) =>
         {
             all.len() > 1
         }
         _ => return Err(Wrong::Audience),
     };
     // To whom an identity token was given (OpenID Connect Core section 3.1.3.7, 3 to 5).
-    if matches!(expected.kind, Kind::Identity { .. }) {
+    if kind == Kind::Identity {
         match payload.get("azp") {
-            Some(party) if party.as_str() != Some(expected.audience) => return Err(Wrong::Audience),
+            Some(party) if party.as_str() != Some(audience) => return Err(Wrong::Audience),
             None if several => return Err(Wrong::Audience),
             _ => {}
         }
@@ -177,17 +228,15 @@ fn time(payload: &Object, name: &str) -> Result<Option<Timestamp>, Wrong> {
     known.then(|| Some(Timestamp::from_micros(0).after(Duration::from_secs(seconds)))).ok_or(Wrong::Times)
 }
 
-/// An address that the provider says it has not verified could be anybody's. A provider that says nothing is
-/// believed where it was configured as the judge of every token; for a sign-in it must say so.
-fn email<'a>(payload: &'a Object, expected: &Expected<'_>) -> Result<&'a str, Wrong> {
-    let verified = match payload.get("email_verified") {
-        None => matches!(expected.kind, Kind::Bearer),
-        Some(Value::Bool(verified)) => *verified,
-        // Some providers write it as text.
-        Some(Value::String(text)) => text == "true",
-        Some(_) => false,
-    };
-    payload.text(expected.email).filter(|email| verified && !email.is_empty()).ok_or(Wrong::Email)
+/// An address that the provider does not call verified could be anybody's.
+fn verified(email: &Value, says: Option<&Value>) -> Result<String, Wrong> {
+    let email = email.as_str().filter(|email| !email.is_empty() && says.is_some_and(is_true));
+    email.map(ToOwned::to_owned).ok_or(Wrong::Email)
+}
+
+/// Some providers write it as text.
+fn is_true(value: &Value) -> bool {
+    value.as_bool() == Some(true) || value.as_str() == Some("true")
 }
 
 /// 9999-12-31T23:59:59Z.

@@ -12,6 +12,6 @@ mod keys;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use claims::{Claims, Expected, Kind, LEEWAY, Wrong};
+pub use claims::{Bearer, Expected, Identity, LEEWAY, Wrong};
 pub use compact::{Compact, LONGEST};
 pub use keys::{KeySet, NotAKeySet, SigningKey};

@@ -21,10 +21,12 @@ use crate::{
     },
     proxy::{
         directory::{Cache, Directory, Lookup, Record, Rules, Unavailable, lookup::Leading},
+        misses::Misses,
         throttle::Failures,
     },
     runtime::{
         hashing::{Hashing, Overloaded},
+        jwks::NoKeys,
         single_flight::SingleFlight,
     },
 };
@@ -44,6 +46,15 @@ pub enum Failure {
         /// The public characters it came with, for the log; empty when it had none.
         prefix: Box<str>,
     },
+    /// A token whose time is over; its issuer's signature was proved.
+    Expired,
+    /// A token that its issuer signed, for somebody who has no account here.
+    NoAccount {
+        /// What names the token, for the log.
+        prefix: Box<str>,
+    },
+    /// The keys of the token's issuer are not known.
+    Issuer(NoKeys),
     /// It could not be asked whose key it is.
     Store(Unavailable),
     /// bcrypt is needed, and too many wait for it.
@@ -66,6 +77,7 @@ pub struct Keys {
     pace: Arc<Pace>,
     clock: Clock,
     accept_foreign: bool,
+    misses: Option<Misses>,
 }
 
 impl Keys {
@@ -90,6 +102,20 @@ impl Keys {
             mac_key,
             hashing,
             clock,
+            misses: None,
+        }
+    }
+
+    /// The same, and misses of keys are counted.
+    #[must_use]
+    pub fn watched(self, misses: Misses) -> Self {
+        Self { misses: Some(misses), ..self }
+    }
+
+    /// Somebody came with this key's public characters and could not prove to hold it.
+    pub fn missed(&self, key: &Record, client: IpAddr) {
+        if let Some(misses) = &self.misses {
+            misses.note(key, client);
         }
     }
 
@@ -232,7 +258,11 @@ impl Keys {
             let _ = std::hint::black_box(self.mac_key.check(&self.nobody, presented.text));
         }
         let prefix: Box<str> = match record {
-            Some(record) => record.principal.credential.clone(),
+            Some(record) => {
+                // Whatever this costs, the wait below hides it.
+                self.missed(record, client);
+                record.principal.credential.clone()
+            }
             None => presented.public.into(),
         };
         let allowed = self.failures.allow(client, lookup.named());

@@ -1,5 +1,6 @@
 //! Who is asking: one file for each kind of credential.
 
+pub mod jwt;
 pub mod key;
 mod pace;
 pub mod session;

@@ -149,8 +149,8 @@ impl Cache {
     #[inline]
     pub fn count_hit(&self, record: &Record) {
         match record.id {
-            CredentialId::Session(_) => self.0.session_metrics.hit.inc(),
-            CredentialId::Key(_) | CredentialId::Person(_) => self.0.key_metrics.hit.inc(),
+            CredentialId::Session(_) | CredentialId::Person(_) => self.0.session_metrics.hit.inc(),
+            CredentialId::Key(_) => self.0.key_metrics.hit.inc(),
         }
     }
 
@@ -204,6 +204,15 @@ impl Cache {
     /// Number of keys, of sessions and of proofs in memory.
     pub fn len(&self) -> [u64; 3] {
         [self.0.keys.entry_count(), self.0.sessions.entry_count(), self.0.proofs.entry_count()]
+    }
+
+    /// Ends all that speaks for people by somebody else's word: a key that vouched for some of it is gone.
+    pub fn end_vouched(&self) {
+        for record in self.0.registry.end_vouched() {
+            let (memory, metrics) = self.memory(&record.lookup);
+            memory.invalidate(&record.lookup);
+            metrics.evict.inc();
+        }
     }
 
     /// Drops limiters that nobody needs.
@@ -306,7 +315,7 @@ impl Cache {
             // Registered before the feed is looked at again: a change from here on ends the record itself.
             shared.registry.add(&record);
             if shared.feed.position() == seen {
-                if matches!(lookup, Lookup::Public(_) | Lookup::Session(_)) {
+                if matches!(lookup, Lookup::Public(_) | Lookup::Session(_) | Lookup::Vouched(_)) {
                     self.remember(&record);
                 }
                 return Ok(Some(record));
@@ -334,10 +343,10 @@ impl Cache {
         memory.insert(record.lookup.clone(), Arc::clone(record));
     }
 
-    /// Sessions have a space of their own, so that neither kind evicts the other.
+    /// What people bring has a space of its own, so that neither kind evicts the other.
     fn memory(&self, lookup: &Lookup) -> (&moka::sync::Cache<Lookup, Arc<Record>>, &CacheMetrics) {
         match lookup {
-            Lookup::Session(_) => (&self.0.sessions, &self.0.session_metrics),
+            Lookup::Session(_) | Lookup::Vouched(_) => (&self.0.sessions, &self.0.session_metrics),
             Lookup::Public(_) | Lookup::Foreign { .. } => (&self.0.keys, &self.0.key_metrics),
         }
     }

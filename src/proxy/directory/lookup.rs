@@ -1,8 +1,8 @@
 //! By what a credential is found.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::domain::key::token::Digest;
+use crate::domain::{key::token::Digest, time::Timestamp};
 
 /// The name under which a presented credential is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum Lookup {
     },
     /// A session: by the SHA-256 of its token, which only its bearer has.
     Session(Digest),
+    /// A person, for whom somebody else's token speaks.
+    Vouched(Arc<Vouched>),
 }
 
 impl Lookup {
@@ -27,10 +29,38 @@ impl Lookup {
         match self {
             Self::Public(public) => Some(public),
             Self::Foreign { leading, .. } => Some(leading.as_str()),
-            Self::Session(_) => None,
+            Self::Session(_) | Self::Vouched(_) => None,
         }
     }
 }
+
+/// What a proved token says: who it speaks for, and how long.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Vouched {
+    /// Whose it is.
+    pub email: Box<str>,
+    /// What names the token in public.
+    pub credential: Box<str>,
+    /// From this moment on it is refused.
+    pub ends_at: Timestamp,
+    token: Digest,
+}
+
+impl Vouched {
+    /// Of a token with this digest. Its own name is used where it can stand in a header and a log as it is; otherwise the
+    /// beginning of its digest, which tells nothing about it.
+    pub fn new(email: String, id: Option<String>, ends_at: Timestamp, token: Digest) -> Self {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let name = id.filter(|id| (1..=LONGEST_NAME).contains(&id.len()) && id.bytes().all(plain));
+        let credential = name.unwrap_or_else(|| {
+            token.bytes().iter().take(8).fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+        });
+        Self { email: email.into(), credential: credential.into(), ends_at, token }
+    }
+}
+
+/// In characters; a UUID has 36.
+const LONGEST_NAME: usize = 64;
 
 /// The first characters of a foreign key: part of a secret, so they never print.
 #[derive(Clone, PartialEq, Eq, Hash)]

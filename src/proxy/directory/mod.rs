@@ -16,7 +16,7 @@ mod rules;
 use std::{future::Future, pin::Pin};
 
 pub use cache::Cache;
-pub use lookup::Lookup;
+pub use lookup::{Lookup, Vouched};
 pub use record::{Proof, Record};
 pub use rules::Rules;
 

@@ -47,6 +47,13 @@ impl Registry {
         named.iter().filter_map(|id| index.records.remove(id)).flat_map(|records| end_all(&records)).collect()
     }
 
+    /// Ends what speaks for people by somebody else's word, and returns what was ended.
+    pub(super) fn end_vouched(&self) -> Vec<Arc<Record>> {
+        let mut index = self.index();
+        let vouched = index.records.extract_if(|id, _| matches!(id, CredentialId::Person(_)));
+        vouched.flat_map(|(_, records)| end_all(&records)).collect()
+    }
+
     /// Ends everything.
     pub(super) fn end_everything(&self) {
         let index = std::mem::take(&mut *self.index());

@@ -19,6 +19,8 @@ pub struct Rules {
     pub default_rate: Option<RatePerMinute>,
     /// How long sessions rest, and in which cookie they come.
     pub sessions: config::Sessions,
+    /// Issuers whose tokens are ours.
+    pub issuers: Box<[Box<str>]>,
     /// Grows with every reload.
     pub generation: u64,
 }
@@ -31,6 +33,7 @@ impl Rules {
             identity: config.identity.clone(),
             default_rate: config.rate_limit.default_per_minute,
             sessions: config.sessions,
+            issuers: config.jwt.iter().map(|issuer| issuer.issuer.as_str().into()).collect(),
             generation,
         }
     }

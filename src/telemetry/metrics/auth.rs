@@ -37,7 +37,7 @@ impl Outcome {
 }
 
 /// `ok`, every code of the error table that can end a decision (the frequent ones first), and `other`.
-const OUTCOMES: [&str; 26] = [
+const OUTCOMES: [&str; 27] = [
     "ok",
     "credential_missing",
     "credential_invalid",
@@ -58,6 +58,7 @@ const OUTCOMES: [&str; 26] = [
     "path_ambiguous",
     "request_malformed",
     "store_unavailable",
+    "issuer_unavailable",
     "overloaded",
     "not_found",
     "method_not_allowed",

@@ -24,7 +24,7 @@ use self::{family::Family, state::Caches, traffic::Traffic};
 pub use self::{
     auth::{AuthMetrics, Outcome},
     cells::{Counter, Held, Histogram, Level},
-    state::{CacheMetrics, ConfigMetrics, HashingMetrics, StoreMetrics},
+    state::{AlertMetrics, CacheMetrics, ConfigMetrics, HashingMetrics, StoreMetrics},
     traffic::{RouteMetrics, UpstreamMetrics},
 };
 
@@ -40,6 +40,8 @@ pub struct Metrics {
     pub config: ConfigMetrics,
     /// Lines that the access log had to drop.
     pub access_log_dropped: Arc<Counter>,
+    /// Messages about guessing.
+    pub alerts: AlertMetrics,
     /// Uses of keys that found no place in the audit trail.
     pub audit_dropped: Arc<Counter>,
     /// Requests that were not kept for their tenants to look at.
@@ -76,6 +78,7 @@ impl Metrics {
                 "latchgate_access_log_dropped_total",
                 "Access log lines dropped because standard output did not take them in time.",
             )?,
+            alerts: AlertMetrics::register(&registry)?,
             audit_dropped: single(
                 "latchgate_audit_dropped_total",
                 "Uses of keys that the audit trail only has as a number: more came than could be written down.",
@@ -189,6 +192,7 @@ mod tests {
             "latchgate_access_log_dropped_total",
             "latchgate_request_log_dropped_total",
             "latchgate_audit_dropped_total",
+            "latchgate_alerts_total",
             "latchgate_panics_total",
             "process_cpu_seconds_total",
             "process_resident_memory_bytes",

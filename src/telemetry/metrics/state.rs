@@ -72,6 +72,17 @@ impl StoreMetrics {
     }
 }
 
+/// Messages about guessing, and what became of them.
+#[derive(Debug)]
+pub struct AlertMetrics {
+    /// Taken by their receiver.
+    pub sent: Arc<Counter>,
+    /// Given up.
+    pub failed: Arc<Counter>,
+    /// Too many waited already.
+    pub dropped: Arc<Counter>,
+}
+
 /// The configuration file.
 #[derive(Debug)]
 pub struct ConfigMetrics {
@@ -187,6 +198,20 @@ impl StoreMetrics {
                 Counter::default,
             )?,
         })
+    }
+}
+
+impl AlertMetrics {
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let alerts = Family::register(
+            registry,
+            "latchgate_alerts_total",
+            "Messages about guessing, by what became of them: sent, failed or dropped.",
+            &["outcome"],
+            Counter::default,
+        )?;
+        let outcome = |outcome| alerts.with(&[outcome]);
+        Ok(Self { sent: outcome("sent"), failed: outcome("failed"), dropped: outcome("dropped") })
     }
 }
 

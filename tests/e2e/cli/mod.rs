@@ -6,5 +6,6 @@ mod explain;
 mod import;
 mod init;
 mod permissions;
+mod remote;
 mod serve;
 mod words;

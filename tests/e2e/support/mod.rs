@@ -3,9 +3,11 @@
 pub mod browser;
 pub mod gateway;
 pub mod http;
+pub mod issuer;
 pub mod program;
 pub mod rawc;
 pub mod rawup;
+pub mod relay;
 pub mod request;
 pub mod setup;
 pub mod tools;

@@ -79,6 +79,11 @@ impl Setup {
         self.push("route", lines)
     }
 
+    /// Takes tokens of this issuer, for the audience `latchgate`.
+    pub fn issuer(self, issuer: &str, lines: &str) -> Self {
+        self.push("jwt", &format!("issuer = \"{issuer}\"\naudience = \"latchgate\"\n{lines}"))
+    }
+
     fn push(mut self, list: &str, lines: &str) -> Self {
         let entry: Table = lines.parse().unwrap_or_else(|error| panic!("{error}: {lines}"));
         let entries = self.table.entry(list).or_insert_with(|| Value::Array(Vec::new()));

@@ -19,13 +19,7 @@ fn now() -> Timestamp {
     Timestamp::from_micros(i64::try_from(NOW).unwrap() * 1_000_000)
 }
 
-fn bearer() -> Expected<'static> {
-    Expected { issuer: ISSUER, audience: "latchgate", kind: Kind::Bearer, email: "email" }
-}
-
-fn identity() -> Expected<'static> {
-    Expected { kind: Kind::Identity { nonce: "n-1" }, ..bearer() }
-}
+const US: Expected<'static> = Expected { issuer: ISSUER, audience: "latchgate" };
 
 fn claims() -> Value {
     json!({
@@ -49,21 +43,25 @@ fn keys(signers: &[&Signer]) -> KeySet {
     KeySet::parse(&key_set(signers)).unwrap()
 }
 
-fn judge(token: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Claims, Wrong> {
-    Claims::prove(&Compact::parse(token).ok_or(Wrong::Kind)?, keys, expected, now())
+fn judge(token: &str, keys: &KeySet) -> Result<Bearer, Wrong> {
+    Bearer::prove(&Compact::parse(token).ok_or(Wrong::Kind)?, keys, &US, "email", now())
+}
+
+fn identify(token: &str, keys: &KeySet) -> Result<Identity, Wrong> {
+    Identity::prove(&Compact::parse(token).ok_or(Wrong::Kind)?, keys, &US, "n-1", now())
 }
 
 #[test]
 fn every_kind_of_key_proves_its_tokens() {
     for signer in [Signer::rsa("k"), Signer::p256("k"), Signer::p384("k"), Signer::ed25519("k")] {
-        let proved = judge(&signer.token(&claims()), &keys(&[&signer]), &bearer()).unwrap();
+        let proved = judge(&signer.token(&claims()), &keys(&[&signer])).unwrap();
         assert_eq!((proved.email.as_str(), proved.id.as_deref()), ("ana@example.com", Some("t-1")));
         assert_eq!(proved.ends_at.seconds(), i64::try_from(NOW).unwrap() + 300 + 60);
     }
     let rsa = Signer::rsa("k");
     for algorithm in ["PS256", "RS512"] {
         let header = json!({"alg": algorithm, "kid": "k"});
-        assert!(judge(&rsa.token_with(&header, &claims()), &keys(&[&rsa]), &bearer()).is_ok(), "{algorithm}");
+        assert!(judge(&rsa.token_with(&header, &claims()), &keys(&[&rsa])).is_ok(), "{algorithm}");
     }
 }
 
@@ -76,30 +74,30 @@ fn the_key_chooses_the_algorithm_not_the_token() {
         let message = format!("{}.{}", encode(r#"{"alg":"HS256","kid":"k"}"#), encode(claims().to_string()));
         let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), message.as_bytes());
         let forged = format!("{message}.{}", encode(signature.as_ref()));
-        assert_eq!(judge(&forged, &set, &bearer()), Err(Wrong::Signature));
+        assert_eq!(judge(&forged, &set), Err(Wrong::Signature));
     }
     for algorithm in ["none", "None", "NONE", "", "HS512", "ES256", "EdDSA", "RS256 ", "rs256", "dir"] {
         let header = json!({"alg": algorithm, "kid": "k"});
         let token = rsa.token_with(&header, &claims());
-        assert_eq!(judge(&token, &set, &bearer()), Err(Wrong::Signature), "{algorithm}");
+        assert_eq!(judge(&token, &set), Err(Wrong::Signature), "{algorithm}");
         let unsigned = format!("{}.{}.", encode(header.to_string()), encode(claims().to_string()));
-        assert!(judge(&unsigned, &set, &bearer()).is_err(), "{algorithm}");
+        assert!(judge(&unsigned, &set).is_err(), "{algorithm}");
     }
     for odd in [json!({"kid": "k"}), json!({"alg": 5, "kid": "k"}), json!({"alg": ["RS256"], "kid": "k"})] {
-        assert_eq!(judge(&rsa.token_with(&odd, &claims()), &set, &bearer()), Err(Wrong::Signature), "{odd}");
+        assert_eq!(judge(&rsa.token_with(&odd, &claims()), &set), Err(Wrong::Signature), "{odd}");
     }
     let mut pinned = rsa.published();
     pinned["alg"] = json!("PS256");
     let pinned = KeySet::parse(&json!({"keys": [pinned]})).unwrap();
-    assert_eq!(judge(&rsa.token(&claims()), &pinned, &bearer()), Err(Wrong::Signature));
+    assert_eq!(judge(&rsa.token(&claims()), &pinned), Err(Wrong::Signature));
     let fitting = rsa.token_with(&json!({"alg": "PS256", "kid": "k"}), &claims());
-    assert!(judge(&fitting, &pinned, &bearer()).is_ok());
+    assert!(judge(&fitting, &pinned).is_ok());
 }
 
 #[test]
 fn the_key_must_be_the_issuers_by_its_name() {
     let (ours, other) = (Signer::p256("k"), Signer::p256("k"));
-    assert_eq!(judge(&other.token(&claims()), &keys(&[&ours]), &bearer()), Err(Wrong::Signature));
+    assert_eq!(judge(&other.token(&claims()), &keys(&[&ours])), Err(Wrong::Signature));
     for odd in [
         json!(null),
         json!(""),
@@ -113,13 +111,13 @@ fn the_key_must_be_the_issuers_by_its_name() {
     ] {
         let header = json!({"alg": "ES256", "kid": odd});
         let token = ours.token_with(&header, &claims());
-        assert_eq!(judge(&token, &keys(&[&ours]), &bearer()), Err(Wrong::Signature), "{odd}");
+        assert_eq!(judge(&token, &keys(&[&ours])), Err(Wrong::Signature), "{odd}");
     }
     let nameless = ours.token_with(&json!({"alg": "ES256"}), &claims());
-    assert_eq!(judge(&nameless, &keys(&[&ours]), &bearer()), Err(Wrong::Signature));
+    assert_eq!(judge(&nameless, &keys(&[&ours])), Err(Wrong::Signature));
     // One name, two keys of different types: the algorithm tells which is meant.
     let twin = Signer::rsa("k");
-    assert!(judge(&twin.token(&claims()), &keys(&[&ours, &twin]), &bearer()).is_ok());
+    assert!(judge(&twin.token(&claims()), &keys(&[&ours, &twin])).is_ok());
 }
 
 /// What a token brings along to be judged by is not looked at.
@@ -130,11 +128,8 @@ fn keys_inside_a_token_are_ignored() {
         "alg": "ES256", "kid": "k", "jwk": evil.published(), "jku": "http://127.0.0.1:1/keys",
         "x5u": "http://127.0.0.1:1/chain", "x5c": ["AAAA"],
     });
-    assert_eq!(
-        judge(&evil.token_with(&header, &claims()), &keys(&[&ours]), &bearer()),
-        Err(Wrong::Signature)
-    );
-    assert!(judge(&ours.token_with(&header, &claims()), &keys(&[&ours]), &bearer()).is_ok());
+    assert_eq!(judge(&evil.token_with(&header, &claims()), &keys(&[&ours])), Err(Wrong::Signature));
+    assert!(judge(&ours.token_with(&header, &claims()), &keys(&[&ours])).is_ok());
 }
 
 #[test]
@@ -147,23 +142,19 @@ fn what_a_token_is_for_must_fit() {
         signer.token_with(&header, &with("nonce", json!("n-1")))
     };
     for typ in ["JWT", "jwt", "at+jwt", "application/at+jwt", "application/JWT"] {
-        assert!(judge(&of_type(json!(typ)), &set, &bearer()).is_ok(), "{typ}");
+        assert!(judge(&of_type(json!(typ)), &set).is_ok(), "{typ}");
     }
     for typ in
         [json!("logout+jwt"), json!("dpop+jwt"), json!("secevent+jwt"), json!("JOSE"), json!(1), json!("")]
     {
-        assert_eq!(judge(&of_type(typ.clone()), &set, &bearer()), Err(Wrong::Kind), "{typ}");
+        assert_eq!(judge(&of_type(typ.clone()), &set), Err(Wrong::Kind), "{typ}");
     }
-    assert_eq!(judge(&of_type(json!("at+jwt")), &set, &identity()), Err(Wrong::Kind));
+    assert_eq!(identify(&of_type(json!("at+jwt")), &set), Err(Wrong::Kind));
     for critical in [json!(["exp"]), json!(["b64"]), json!([]), json!("x"), json!(null)] {
         let mut header = signer.header();
         header["crit"] = critical.clone();
         header["b64"] = json!(true);
-        assert_eq!(
-            judge(&signer.token_with(&header, &claims()), &set, &bearer()),
-            Err(Wrong::Kind),
-            "{critical}"
-        );
+        assert_eq!(judge(&signer.token_with(&header, &claims()), &set), Err(Wrong::Kind), "{critical}");
     }
 }
 
@@ -181,7 +172,7 @@ fn issuer_and_audience_are_compared_as_they_stand() {
         json!(7),
     ] {
         let token = signer.token(&with("iss", issuer.clone()));
-        assert_eq!(judge(&token, &set, &bearer()), Err(Wrong::Issuer), "{issuer}");
+        assert_eq!(judge(&token, &set), Err(Wrong::Issuer), "{issuer}");
     }
     for audience in [
         json!(null),
@@ -195,16 +186,16 @@ fn issuer_and_audience_are_compared_as_they_stand() {
         json!("latchgate other"),
     ] {
         let token = signer.token(&with("aud", audience.clone()));
-        assert_eq!(judge(&token, &set, &bearer()), Err(Wrong::Audience), "{audience}");
+        assert_eq!(judge(&token, &set), Err(Wrong::Audience), "{audience}");
     }
-    assert!(judge(&signer.token(&with("aud", json!(["other", "latchgate"]))), &set, &bearer()).is_ok());
+    assert!(judge(&signer.token(&with("aud", json!(["other", "latchgate"]))), &set).is_ok());
 }
 
 #[test]
 fn times_are_numbers_in_reach() {
     let signer = Signer::p256("k");
     let set = keys(&[&signer]);
-    let outcome = |name, value| judge(&signer.token(&with(name, value)), &set, &bearer()).map(|_| ());
+    let outcome = |name, value| judge(&signer.token(&with(name, value)), &set).map(|_| ());
     assert_eq!(outcome("exp", json!(null)), Err(Wrong::Times));
     for name in ["exp", "nbf", "iat"] {
         for odd in [
@@ -239,28 +230,51 @@ fn times_are_numbers_in_reach() {
 fn an_address_counts_only_when_verified() {
     let signer = Signer::p256("k");
     let set = keys(&[&signer]);
-    let outcome = |verified: Value, expected: &Expected<'_>| {
+    let token = |verified: Value| {
         let mut claims = with("email_verified", verified);
         claims["nonce"] = json!("n-1");
-        judge(&signer.token(&claims), &set, expected).map(|_| ())
+        signer.token(&claims)
     };
     for verified in [json!(true), json!("true")] {
-        assert_eq!(outcome(verified.clone(), &bearer()), Ok(()));
-        assert_eq!(outcome(verified, &identity()), Ok(()));
+        assert_eq!(judge(&token(verified.clone()), &set).unwrap().email, "ana@example.com");
+        assert_eq!(identify(&token(verified), &set).unwrap().email(), Some("ana@example.com"));
     }
     for unverified in [json!(false), json!("false"), json!(1), json!("yes"), json!([true])] {
-        assert_eq!(outcome(unverified.clone(), &bearer()), Err(Wrong::Email), "{unverified}");
-        assert_eq!(outcome(unverified.clone(), &identity()), Err(Wrong::Email), "{unverified}");
+        assert_eq!(judge(&token(unverified.clone()), &set), Err(Wrong::Email), "{unverified}");
+        assert_eq!(identify(&token(unverified.clone()), &set), Err(Wrong::Email), "{unverified}");
     }
     // Silence is enough from whoever judges every token, not from whoever signs people in.
-    assert_eq!(outcome(json!(null), &bearer()), Ok(()));
-    assert_eq!(outcome(json!(null), &identity()), Err(Wrong::Email));
+    assert!(judge(&token(json!(null)), &set).is_ok());
+    assert_eq!(identify(&token(json!(null)), &set), Err(Wrong::Email));
     for odd in [json!(null), json!(""), json!(["ana@example.com"]), json!({"value": "ana@example.com"})] {
-        assert_eq!(judge(&signer.token(&with("email", odd)), &set, &bearer()), Err(Wrong::Email));
+        assert_eq!(judge(&signer.token(&with("email", odd)), &set), Err(Wrong::Email));
     }
-    let other = Expected { email: "upn", ..bearer() };
-    let named = judge(&signer.token(&with("upn", json!("bo@example.com"))), &set, &other).unwrap();
+    let upn = signer.token(&with("upn", json!("bo@example.com")));
+    let named = Bearer::prove(&Compact::parse(&upn).unwrap(), &set, &US, "upn", now()).unwrap();
     assert_eq!(named.email, "bo@example.com");
+}
+
+/// What the provider says of somebody else is not said of whoever signed in.
+#[test]
+fn user_info_is_about_whoever_signed_in() {
+    let signer = Signer::p256("k");
+    let mut claims = with("nonce", json!("n-1"));
+    claims.as_object_mut().unwrap().remove("email");
+    let identity = identify(&signer.token(&claims), &keys(&[&signer])).unwrap();
+    assert_eq!(identity.email(), None);
+    let info = |sub: &str, verified: Value| json!({"sub": sub, "email": "ana@example.com", "email_verified": verified});
+    assert_eq!(identity.email_in(&info("1", json!(true))).as_deref(), Ok("ana@example.com"));
+    assert_eq!(identity.email_in(&info("2", json!(true))), Err(Wrong::Subject));
+    assert_eq!(
+        identity.email_in(&json!({"email": "ana@example.com", "email_verified": true})),
+        Err(Wrong::Subject)
+    );
+    for unverified in [json!(false), json!(null), json!(1)] {
+        assert_eq!(identity.email_in(&info("1", unverified)), Err(Wrong::Email));
+    }
+    assert_eq!(identity.email_in(&json!({"sub": "1", "email_verified": true})), Err(Wrong::Email));
+    claims.as_object_mut().unwrap().remove("sub");
+    assert_eq!(identify(&signer.token(&claims), &keys(&[&signer])), Err(Wrong::Kind));
 }
 
 #[test]
@@ -273,7 +287,7 @@ fn an_identity_token_is_for_this_sign_in() {
         for (name, value) in changes {
             claims[*name] = value.clone();
         }
-        judge(&signer.token(&claims), &set, &identity()).map(|_| ())
+        identify(&signer.token(&claims), &set).map(|_| ())
     };
     assert_eq!(outcome(&[]), Ok(()));
     for nonce in [json!("n-2"), json!(""), json!(null), json!(["n-1"])] {

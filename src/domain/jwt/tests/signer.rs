@@ -27,7 +27,10 @@ enum Pair {
 impl Signer {
     /// An RSA key of 2048 bits.
     pub(crate) fn rsa(id: &str) -> Self {
-        Self { id: id.to_owned(), pair: Pair::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())) }
+        Self {
+            id: id.to_owned(),
+            pair: Pair::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key"))),
+        }
     }
 
     /// A key on P-256: the quickest to make.
@@ -42,11 +45,14 @@ impl Signer {
 
     /// An Ed25519 key.
     pub(crate) fn ed25519(id: &str) -> Self {
-        Self { id: id.to_owned(), pair: Pair::Ed(Ed25519KeyPair::generate().unwrap()) }
+        Self { id: id.to_owned(), pair: Pair::Ed(Ed25519KeyPair::generate().expect("a key")) }
     }
 
     fn ec(id: &str, curve: &'static EcdsaSigningAlgorithm, name: &'static str) -> Self {
-        Self { id: id.to_owned(), pair: Pair::Ec(Box::new(EcdsaKeyPair::generate(curve).unwrap()), name) }
+        Self {
+            id: id.to_owned(),
+            pair: Pair::Ec(Box::new(EcdsaKeyPair::generate(curve).expect("a key")), name),
+        }
     }
 
     /// The algorithm it signs with unless told otherwise.
@@ -119,10 +125,10 @@ impl Signer {
                     _ => &RSA_PKCS1_SHA256,
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(padding, &random, message, &mut signature).unwrap();
+                pair.sign(padding, &random, message, &mut signature).expect("a key");
                 signature
             }
-            Pair::Ec(pair, _) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+            Pair::Ec(pair, _) => pair.sign(&random, message).expect("a key").as_ref().to_vec(),
             Pair::Ed(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }

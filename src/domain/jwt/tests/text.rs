@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    ISSUER, bearer, claims, judge, keys,
+    ISSUER, claims, judge, keys,
     signer::{Signer, encode},
     with,
 };
@@ -15,7 +15,7 @@ fn one_token_has_one_text() {
     let signer = Signer::p256("k");
     let set = keys(&[&signer]);
     let token = signer.token(&claims());
-    assert!(judge(&token, &set, &bearer()).is_ok());
+    assert!(judge(&token, &set).is_ok());
     let (header, payload) = (encode(signer.header().to_string()), encode(claims().to_string()));
     let mut parts = token.split('.');
     let signature = parts.nth(2).unwrap();
@@ -37,7 +37,7 @@ fn one_token_has_one_text() {
         format!("{}.{payload}.{signature}", encode("[]")),
         format!("{}.{payload}.{signature}", encode("{}{}")),
     ] {
-        assert!(judge(&odd, &set, &bearer()).is_err(), "{odd}");
+        assert!(judge(&odd, &set).is_err(), "{odd}");
     }
     // Signed by the issuer itself, and yet two readings.
     for (header, payload) in [
@@ -66,7 +66,7 @@ fn there_is_a_longest_token() {
     let set = keys(&[&signer]);
     let long = |size| signer.token(&with("groups", json!("x".repeat(size))));
     let fits = long(5_000);
-    assert!(fits.len() < LONGEST && judge(&fits, &set, &bearer()).is_ok());
+    assert!(fits.len() < LONGEST && judge(&fits, &set).is_ok());
     assert!(Compact::parse(&long(6_500)).is_none());
     let nested = format!("{}{}", "[".repeat(2_000), "]".repeat(2_000));
     let payload = format!(r#"{{"iss":"{ISSUER}","deep":{nested}}}"#);
@@ -86,7 +86,7 @@ proptest! {
         let at = at % token.len();
         if token[at..=at] != with {
             token.replace_range(at..=at, &with);
-            prop_assert!(judge(&token, set, &bearer()).is_err());
+            prop_assert!(judge(&token, set).is_err());
         }
     }
 }
