@@ -24,6 +24,7 @@ use latchgate::{
     proxy::{
         admit::admit,
         authenticate::key::Failure,
+        body::Inbound,
         directory::Proof,
         gateway::Gateway,
         record::{Exchange, Turn},
@@ -129,15 +130,15 @@ fn b_admitted(bencher: Bencher<'_, '_>) {
                 .header("accept", "*/*")
                 .header("user-agent", "bench/1.0")
                 .header("x-api-key", key.token.reveal())
-                .body(())
+                .body(Inbound::default())
                 .unwrap();
             let exchange = Exchange::begin(worker, &peer, &turn, &request);
             (request, exchange)
         };
-        let run = |(request, exchange): &mut (Request<()>, Exchange)| {
+        let run = |(request, exchange): &mut (Request<Inbound>, Exchange)| {
             let path = request.uri().path().to_owned();
             let found = snapshot.routes.find(None, &http::Method::GET, &path, request.headers()).unwrap();
-            at_once(admit(exchange, &found.action, found.route.credentials, request.headers_mut()))
+            at_once(admit(exchange, &found.action, found.route.credentials, request))
                 .is_ok_and(|admitted| admitted.caller.is_some())
         };
         assert!(run(&mut begin()));

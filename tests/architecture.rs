@@ -35,7 +35,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),
     ("clap_mangen", &["src/cli/"]),
-    ("reqwest", &["src/runtime/outbound.rs", "src/cli/"]),
+    ("reqwest", &["src/runtime/outbound.rs", "src/cli/remote.rs"]),
     ("jsonwebtoken", &["src/domain/jwt/keys.rs"]),
     ("bcrypt", &["src/domain/key/secret.rs"]),
     ("std::time::SystemTime::now", &["src/domain/time.rs"]),

@@ -149,6 +149,7 @@ impl Ground {
             principal,
             rate: Some(RatePerMinute::new(RatePerMinute::MAX).unwrap()),
             proof: Some(proof),
+            signer: None,
             rotated_at: None,
             seen_at: None,
         };
@@ -186,7 +187,8 @@ impl Ground {
         };
         let tokens = Arc::new(Tokens::new(&[], None, &cache, keys.failures(), &keeping));
         let snapshot = Snapshot::new(&self.config, 1, Pseudonym::new(7), tokens, &self.metrics);
-        Gateway::new(snapshot, keys, cache, self.clock.clone(), Arc::clone(&self.metrics), log)
+        let nonces = Arc::new(MemoryDirectory::default());
+        Gateway::new(snapshot, keys, cache, nonces, self.clock.clone(), Arc::clone(&self.metrics), log)
     }
 
     /// Keeps a gateway's memory fresh for as long as the ground is there.

@@ -33,17 +33,23 @@ pub type Receiver = Arc<ArcSwapOption<AlertAddress>>;
 pub fn start(
     config: &Config,
     alerts: mpsc::Receiver<Guessing>,
+    outbound: &Outbound,
     metrics: &Arc<Metrics>,
     tasks: &Tasks,
 ) -> Receiver {
     let receiver = Receiver::new(ArcSwapOption::new(config.audit.alert_webhook.clone().map(Arc::new)));
-    background::start(tasks, "alerts", send(alerts, Arc::clone(&receiver), Arc::clone(metrics)));
+    let sending = send(alerts, outbound.clone(), Arc::clone(&receiver), Arc::clone(metrics));
+    background::start(tasks, "alerts", sending);
     receiver
 }
 
 /// Sends alerts as they come.
-async fn send(mut alerts: mpsc::Receiver<Guessing>, receiver: Receiver, metrics: Arc<Metrics>) {
-    let mut outbound = None;
+async fn send(
+    mut alerts: mpsc::Receiver<Guessing>,
+    outbound: Outbound,
+    receiver: Receiver,
+    metrics: Arc<Metrics>,
+) {
     while let Some(guessing) = alerts.recv().await {
         tracing::warn!(
             prefix = &*guessing.prefix,
@@ -52,16 +58,7 @@ async fn send(mut alerts: mpsc::Receiver<Guessing>, receiver: Receiver, metrics:
             "api_key.guessed"
         );
         let Some(address) = receiver.load_full() else { continue };
-        if outbound.is_none() {
-            match Outbound::new(None) {
-                Ok(client) => outbound = Some(client),
-                Err(error) => tracing::error!(%error, "alerts cannot be sent"),
-            }
-        }
-        match &outbound {
-            Some(client) => deliver(client, &address, &text(&guessing), &metrics.alerts).await,
-            None => metrics.alerts.failed.inc(),
-        }
+        deliver(&outbound, &address, &text(&guessing), &metrics.alerts).await;
     }
 }
 

@@ -1,8 +1,11 @@
-//! Work beside the requests: writing down uses of sessions, counting keys, tidying.
+//! Work beside the requests: writing down uses of sessions, counting keys, delivering mails, tidying.
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
+
 use crate::{
+    control::service::Control,
     domain::{key::state::Status, time::Clock},
     proxy::{directory::Cache, gateway::Gateway},
     runtime::tasks::{Stopped, Tasks},
@@ -14,6 +17,10 @@ use crate::{
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How often the keys are counted for the metrics: a walk through an index, so not often.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
+/// How often mails are looked for: a walk along an index, mostly of nothing.
+const DELIVER_EVERY: Duration = Duration::from_secs(1);
+/// How often keys that end soon are looked for.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
 /// How often idle limiters are dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 
@@ -114,6 +121,45 @@ async fn tidy(cache: Cache) {
         tick.tick().await;
         cache.tidy();
     }
+}
+
+/// Delivers mails: what is due, once a second, under the configuration in force.
+async fn deliver_mails(control: Arc<ArcSwap<Control>>, metrics: Arc<Metrics>) {
+    let mut tick = tokio::time::interval(DELIVER_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let control = Control::clone(&control.load());
+        match control.deliver_mails().await {
+            Ok(done) => {
+                let mails = &metrics.mails;
+                mails.waiting.set(i64::try_from(done.waiting).unwrap_or(i64::MAX));
+                mails.count("sent", done.sent);
+                mails.count("postponed", done.postponed);
+                mails.count("given_up", done.given_up);
+            }
+            Err(error) => tracing::debug!(%error, "mails could not be delivered"),
+        }
+    }
+}
+
+/// Tells the owners of keys that end soon.
+async fn announce_endings(control: Arc<ArcSwap<Control>>) {
+    let mut tick = tokio::time::interval(ANNOUNCE_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let control = Control::clone(&control.load());
+        if let Err(error) = control.announce_endings().await {
+            tracing::debug!(%error, "nobody could be told of keys that end soon");
+        }
+    }
+}
+
+/// Starts what has mails as its end.
+pub fn begin_mails(tasks: &Tasks, control: &Arc<ArcSwap<Control>>, metrics: &Arc<Metrics>) {
+    start(tasks, "mail delivery", deliver_mails(Arc::clone(control), Arc::clone(metrics)));
+    start(tasks, "notices", announce_endings(Arc::clone(control)));
 }
 
 /// Starts what is done now and then for as long as requests are served.

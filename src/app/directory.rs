@@ -13,16 +13,24 @@ use crate::{
     domain::{
         access::{CredentialId, Method, Networks, Principal},
         id::{ChangeId, KeyId},
-        key::{secret::Mac, state::Life},
+        key::{
+            secret::Mac,
+            signing::{SigningSecret, Verifier},
+            state::Life,
+        },
+        seal::SealKey,
         time::Timestamp,
     },
-    proxy::directory::{
-        Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject, Unavailable, Vouched,
+    proxy::{
+        authenticate::signed::Signer,
+        directory::{
+            Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject, Unavailable, Vouched,
+        },
     },
     runtime::tasks::Stopped,
     store::{
         Store, StoreError, changes,
-        keys::{self, Held},
+        keys::{self, Held, Key, Signing},
         people::{self, Acting},
         sessions,
     },
@@ -31,7 +39,7 @@ use crate::{
 
 /// Changes read at once; a follower that is further behind reads again.
 const CHANGES_AT_ONCE: u32 = 1_000;
-/// Damaged rows that are remembered as reported.
+/// Damaged rows and secrets that are remembered as reported.
 const REPORTED: usize = 10_000;
 
 /// The store as a [`Directory`].
@@ -40,15 +48,21 @@ pub struct StoreDirectory {
     /// Kept between waits, so that no news is missed while nobody waits.
     changed: tokio::sync::Mutex<watch::Receiver<ChangeId>>,
     heal: mpsc::Sender<(KeyId, Mac)>,
+    seal_key: SealKey,
     reported: Mutex<HashSet<String>>,
     metrics: Arc<Metrics>,
 }
 
 impl StoreDirectory {
     /// A directory of this store; MACs to be stored go to `heal`.
-    pub fn new(store: Store, heal: mpsc::Sender<(KeyId, Mac)>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        store: Store,
+        heal: mpsc::Sender<(KeyId, Mac)>,
+        seal_key: SealKey,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let changed = tokio::sync::Mutex::new(store.changed());
-        Self { store, changed, heal, reported: Mutex::default(), metrics }
+        Self { store, changed, heal, seal_key, reported: Mutex::default(), metrics }
     }
 
     async fn entry(&self, lookup: &Lookup, rules: &Rules) -> Result<Option<Entry>, StoreError> {
@@ -68,16 +82,43 @@ impl StoreDirectory {
                 return Ok(person.map(|person| token(vouched, person, rules)));
             }
         };
-        Ok(key.map(|held| entry(held, rules)))
+        Ok(key.map(|held| {
+            let signer = held.key.security_level.signing().map(|signing| self.signer(&held.key, signing));
+            entry(held, signer, rules)
+        }))
+    }
+
+    /// What verifies a key's signatures. A secret that does not open is said aloud: nothing is wrong with the key.
+    fn signer(&self, key: &Key, signing: &Signing) -> Signer {
+        let sealed = match signing {
+            Signing::Public(public) => return Signer::Ready(Verifier::Public(*public)),
+            Signing::Sealed(sealed) => sealed,
+        };
+        let opened = self.seal_key.open(&keys::signing_place(key.id), sealed);
+        if let Ok(Some(secret)) = opened.map(|key| SigningSecret::new(&key)) {
+            return Signer::Ready(Verifier::Secret(secret));
+        }
+        if self.is_news(format!("signing secret of {}", key.id)) {
+            tracing::error!(
+                key = key.prefix,
+                "the signing secret of a key was sealed under another store.secret_file, or is damaged: its requests \
+                 are answered 503 until that file is back or the key is rotated"
+            );
+        }
+        Signer::Sealed
     }
 
     /// A damaged row is nobody's key, and is reported once.
     fn report(&self, error: &StoreError) {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.len() < REPORTED && reported.insert(error.to_string()) {
+        if self.is_news(error.to_string()) {
             tracing::error!(%error, "a damaged row was found; the credential is refused, others are not affected");
             self.metrics.store.corrupt_rows.inc();
         }
+    }
+
+    fn is_news(&self, what: String) -> bool {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.len() < REPORTED && reported.insert(what)
     }
 }
 
@@ -159,7 +200,7 @@ pub async fn write_macs(store: Store, mut heal: mpsc::Receiver<(KeyId, Mac)>, mu
     }
 }
 
-fn entry(held: Held, rules: &Rules) -> Entry {
+fn entry(held: Held, signer: Option<Signer>, rules: &Rules) -> Entry {
     let standing = held.standing(&rules.profile);
     // Its projects come sorted, as a decision needs them.
     let Held { key, team_projects, rotated_at, .. } = held;
@@ -167,7 +208,7 @@ fn entry(held: Held, rules: &Rules) -> Entry {
         id: CredentialId::Key(key.id),
         family: CredentialId::Key(key.family),
         principal: Principal {
-            method: Method::ApiKey,
+            method: if signer.is_some() { Method::Signed } else { Method::ApiKey },
             credential: key.prefix.into(),
             boundary: key.boundary,
             team_projects: team_projects.into(),
@@ -181,6 +222,7 @@ fn entry(held: Held, rules: &Rules) -> Entry {
         },
         rate: standing.rate.or(rules.default_rate),
         proof: Some(Proof { hash: key.hash, mac: key.mac, imported: key.imported_at.is_some() }),
+        signer,
         rotated_at,
         seen_at: None,
     }
@@ -208,6 +250,7 @@ fn session(held: sessions::Held, rules: &Rules) -> Entry {
         },
         rate: None,
         proof: None,
+        signer: None,
         rotated_at: None,
         seen_at: Some(session.last_seen_at),
     }
@@ -234,6 +277,7 @@ fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
         },
         rate: None,
         proof: None,
+        signer: None,
         rotated_at: None,
         seen_at: None,
     }

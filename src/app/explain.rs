@@ -16,12 +16,14 @@ use crate::{
     domain::{
         access::{self, Denied, Holder, Principal},
         key::{
-            secret::MacKey,
+            secret::{MacKey, RootSecret},
             token::{Digest, Presented},
         },
+        seal::SealKey,
         time::{Clock, Timestamp},
     },
     proxy::{
+        authenticate::signed::Signer,
         directory::{Directory, Entry, Lookup, Rules, Unavailable, lookup::Leading},
         headers, path,
         reject::Refusal,
@@ -85,15 +87,16 @@ pub struct Step {
 pub async fn explain(
     config: &Config,
     store: Store,
-    mac_key: &MacKey,
+    root: &RootSecret,
     clock: &Clock,
     metrics: Arc<Metrics>,
     question: &Question,
 ) -> Result<Explanation, Unavailable> {
     let (heal, _not_healed) = mpsc::channel(1);
-    let directory = StoreDirectory::new(store, heal, metrics);
+    let seal_key = SealKey::derive(root).map_err(|error| Unavailable(error.to_string()))?;
+    let (directory, mac_key) = (StoreDirectory::new(store, heal, seal_key, metrics), MacKey::derive(root));
     let mut trace = Trace::default();
-    let outcome = trace.follow(config, &directory, mac_key, clock, question).await;
+    let outcome = trace.follow(config, &directory, &mac_key, clock, question).await;
     let refusal = match outcome {
         Ok(()) => None,
         Err(Stop::Refused(refusal)) => Some(refusal),
@@ -230,6 +233,14 @@ impl Trace {
             return Err(self.fail("key", found, Refusal::CredentialInvalid));
         }
         self.pass("key", format!("{} is proved {how}", entry.principal.credential));
+        if let Some(signer) = &entry.signer {
+            let algorithm = match signer {
+                Signer::Ready(verifier) => verifier.algorithm().as_str(),
+                Signer::Sealed => "and its secret cannot be opened with this store.secret_file",
+            };
+            let found = format!("needed: this key signs requests ({algorithm}) and is never sent itself");
+            return Err(self.fail("signature", found, Refusal::SignatureRequired));
+        }
         Ok(entry)
     }
 

@@ -89,6 +89,9 @@ impl Node for ControlNode {
                 }
                 Err(failure) => Err(match failure {
                     Failure::Malformed => Unproved::Malformed,
+                    Failure::SignatureRequired { .. } => Unproved::SignatureRequired,
+                    Failure::SignatureInvalid { .. } => Unproved::SignatureInvalid,
+                    Failure::Replayed { .. } => Unproved::Replayed,
                     Failure::Invalid { .. } => Unproved::Invalid,
                     Failure::TooMany { .. } => Unproved::TooMany,
                     Failure::Expired => Unproved::Expired,

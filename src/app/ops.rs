@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    proxy::directory::Cache,
     runtime::tasks::{Stopped, Tasks},
     telemetry::metrics::{Level, Metrics},
 };
@@ -232,6 +233,45 @@ const LIFETIME: Duration = Duration::from_secs(300);
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// Out of file descriptors: others must close some first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the port with what this memory can tell.
+pub(super) fn begin(
+    listener: TcpListener,
+    cache: &Cache,
+    metrics: &Arc<Metrics>,
+    tasks: &Tasks,
+) -> Arc<Readiness> {
+    let readiness = Arc::new(readiness(cache));
+    scrape(metrics, cache);
+    let ops = Arc::new(Ops { metrics: Arc::clone(metrics), readiness: Arc::clone(&readiness) });
+    serve(listener, ops, tasks);
+    readiness
+}
+
+/// Ready means: can decide. A store outage alone is no reason against it while known keys can be served.
+fn readiness(cache: &Cache) -> Readiness {
+    let cache = cache.clone();
+    Readiness::new().with("change feed", move || {
+        if cache.may_serve() {
+            Ok(())
+        } else {
+            Err("nothing was heard from the store for longer than auth.max_staleness".into())
+        }
+    })
+}
+
+/// Gauges that are read off when somebody asks.
+fn scrape(metrics: &Arc<Metrics>, cache: &Cache) {
+    let cache = cache.clone();
+    let caches = ["keys", "sessions", "proofs"].map(|name| metrics.cache(name));
+    metrics.on_scrape(move |metrics| {
+        for (counted, held) in caches.iter().zip(cache.len()) {
+            counted.entries.set(i64::try_from(held).unwrap_or(i64::MAX));
+        }
+        metrics.store.up.set(i64::from(cache.store_is_up()));
+        metrics.store.staleness_seconds.set(cache.staleness().as_secs_f64());
+    });
+}
 
 #[cfg(test)]
 mod tests {

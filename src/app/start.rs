@@ -1,7 +1,7 @@
 //! From a configuration to a running gateway, and back.
 
 use std::{
-    io::{self, Write},
+    io::Write,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,7 +22,9 @@ use super::{
     handover::ControlPlane,
     logs,
     node::ControlNode,
-    ops::{self, Ops, Readiness},
+    nonces,
+    ops::{self, Readiness},
+    sockets::Sockets,
     start_error::machine,
     usage,
     workers::Workers,
@@ -36,6 +38,7 @@ use crate::{
     domain::{
         id::KeyId,
         key::secret::{Mac, MacKey, RootSecret},
+        seal::SealKey,
         time::Clock,
     },
     proxy::{
@@ -50,7 +53,6 @@ use crate::{
     runtime::{
         hashing::{Hashing, HashingLimits},
         jwks::Keeping,
-        listener,
         single_flight::SingleFlight,
         tasks::Tasks,
     },
@@ -110,14 +112,11 @@ impl App {
     /// Starts everything; when this returns, requests are answered. Background work runs on the caller's runtime.
     pub async fn start(config: Config, options: AppOptions) -> Result<Self, StartError> {
         let AppOptions { clock, access_log } = options;
-        let listen = |key, address| move |error| StartError::Listen { key, address, error };
-        let sockets = Workers::bind(&config).map_err(listen("listen.gateway", config.listen.gateway))?;
-        let (admin_socket, admin_address) =
-            one(config.listen.admin).map_err(listen("listen.admin", config.listen.admin))?;
-        let (ops_socket, ops_address) =
-            one(config.listen.ops).map_err(listen("listen.ops", config.listen.ops))?;
+        let Sockets { gateway: sockets, admin, ops } = Sockets::bind(&config)?;
+        let ((admin_socket, admin_address), (ops_socket, ops_address)) = (admin, ops);
+        let gateway_address = address_of(&sockets, config.listen.gateway);
 
-        let mac_key = MacKey::derive(&root_secret(&config)?);
+        let (mac_key, seal_key) = derived_keys(&config)?;
         let metrics = Metrics::new().map_err(machine("metrics"))?;
         let (admin_tasks, tasks, last_tasks) =
             (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
@@ -127,16 +126,10 @@ impl App {
 
         let (heal, healing) = mpsc::channel(HEALING);
         let directory: Arc<dyn Directory> =
-            Arc::new(StoreDirectory::new(store.clone(), heal, Arc::clone(&metrics)));
-        let runtime = Handle::current();
-        let cache = Cache::new(
-            Arc::clone(&directory),
-            &config.auth,
-            tasks.clone(),
-            clock.clone(),
-            &metrics,
-            &runtime,
-        );
+            Arc::new(StoreDirectory::new(store.clone(), heal, seal_key.clone(), Arc::clone(&metrics)));
+        let runtime = &Handle::current();
+        let (shared, time) = (Arc::clone(&directory), clock.clone());
+        let cache = Cache::new(shared, &config.auth, tasks.clone(), time, &metrics, runtime);
         follow::begin(&cache).await?;
         let hashing = Hashing::start(HashingLimits::default(), clock.clone(), Arc::clone(&metrics))
             .map_err(machine("hashing threads"))?;
@@ -145,7 +138,7 @@ impl App {
             directory,
             mac_key.clone(),
             hashing.clone(),
-            SingleFlight::new("bcrypt proof", tasks.clone(), runtime),
+            SingleFlight::new("bcrypt proof", tasks.clone(), runtime.clone()),
             &config,
             clock.clone(),
         );
@@ -158,30 +151,30 @@ impl App {
         let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
         let tokens = federation::tokens(&config, None, &cache, &keys, &keeping);
         let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), tokens, &metrics);
-        let gateway =
-            Arc::new(Gateway::new(snapshot, keys, cache.clone(), clock.clone(), Arc::clone(&metrics), log));
+        let gateway = Gateway::new(
+            snapshot,
+            keys,
+            cache.clone(),
+            nonces::start(&tasks, &store, &clock),
+            clock.clone(),
+            Arc::clone(&metrics),
+            log,
+        );
+        let gateway = Arc::new(gateway);
 
         let (deliver, uses) = mpsc::unbounded_channel();
         background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
         background::begin(&tasks, &store, &cache, &clock, &metrics);
-        let receiver = alerts::start(&config, told, &metrics, &tasks);
+        let receiver = alerts::start(&config, told, &keeping.outbound, &metrics, &tasks);
 
-        let readiness = Arc::new(readiness(&cache));
-        scrape(&metrics, &cache);
         metrics.config.loaded(clock.now());
-        let ops = Arc::new(Ops { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) });
-        ops::serve(ops_socket, ops, &last_tasks);
+        let readiness = ops::begin(ops_socket, &cache, &metrics, &last_tasks);
 
-        let parts = Parts {
-            store,
-            profile: Arc::clone(&config.profile),
-            clock,
-            mac_key,
-            settings: settings(&config),
-            applied: Applied::here(cache.applied()),
-        };
+        let applied = Applied::here(cache.applied());
+        let parts = parts(&config, store, clock, (mac_key, seal_key), gateway_address, applied);
         let control = Control::new(parts.clone()).counting(Arc::clone(&metrics));
         let control = Arc::new(ArcSwap::from_pointee(control));
+        background::begin_mails(&tasks, &control, &metrics);
         start_writing(&last_tasks, &parts.store, &gateway, healing, (Arc::clone(&control), uses));
         let node = ControlNode {
             control: Arc::clone(&control),
@@ -248,8 +241,11 @@ impl App {
         let tokens =
             federation::tokens(&config, Some(&self.gateway.snapshot().tokens), cache, keys, &self.keeping);
         self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), tokens, metrics));
-        let parts =
-            Parts { profile: Arc::clone(&config.profile), settings: settings(&config), ..self.parts.clone() };
+        let parts = Parts {
+            profile: Arc::clone(&config.profile),
+            settings: Settings::of(&config, self.workers.address()),
+            ..self.parts.clone()
+        };
         self.control.store(Arc::new(Control::new(parts).counting(Arc::clone(metrics))));
         self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));
         metrics.config.loaded(self.gateway.clock.now());
@@ -306,12 +302,28 @@ fn start_writing(
     tasks.spawn("session activity writing", sessions);
 }
 
-/// One listening socket, and the address that it was given.
-fn one(address: SocketAddr) -> io::Result<(tokio::net::TcpListener, SocketAddr)> {
-    let sockets = listener::bind(address, 1)?;
-    let socket = sockets.into_iter().next().ok_or_else(|| io::Error::other("no socket"))?;
-    let given = socket.local_addr()?;
-    Ok((tokio::net::TcpListener::from_std(socket)?, given))
+/// What the use cases are made of; `gateway` is where the gateway listens.
+fn parts(
+    config: &Config,
+    store: Store,
+    clock: Clock,
+    (mac_key, seal_key): (MacKey, SealKey),
+    gateway: SocketAddr,
+    applied: Applied,
+) -> Parts {
+    let (profile, settings) = (Arc::clone(&config.profile), Settings::of(config, gateway));
+    Parts { store, profile, clock, mac_key, seal_key, settings, applied }
+}
+
+/// Where the first of these listens: the kernel may have chosen the port.
+fn address_of(sockets: &[std::net::TcpListener], wanted: SocketAddr) -> SocketAddr {
+    sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(wanted)
+}
+
+/// The working keys. The secret that they come from is forgotten.
+fn derived_keys(config: &Config) -> Result<(MacKey, SealKey), StartError> {
+    let root = root_secret(config)?;
+    Ok((MacKey::derive(&root), SealKey::derive(&root).map_err(machine("cipher"))?))
 }
 
 fn root_secret(config: &Config) -> Result<RootSecret, StartError> {
@@ -326,38 +338,4 @@ fn root_secret(config: &Config) -> Result<RootSecret, StartError> {
         path: path.clone(),
         error,
     })
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        rotation_grace: config.keys.rotation_grace,
-        bcrypt_cost: config.keys.bcrypt_cost,
-        accept_foreign: config.keys.accept_foreign,
-        key_use: config.audit.api_key_use,
-    }
-}
-
-/// Ready means: can decide. A store outage alone is no reason against it while known keys can be served.
-fn readiness(cache: &Cache) -> Readiness {
-    let cache = cache.clone();
-    Readiness::new().with("change feed", move || {
-        if cache.may_serve() {
-            Ok(())
-        } else {
-            Err("nothing was heard from the store for longer than auth.max_staleness".into())
-        }
-    })
-}
-
-/// Gauges that are read off when somebody asks.
-fn scrape(metrics: &Arc<Metrics>, cache: &Cache) {
-    let cache = cache.clone();
-    let caches = ["keys", "sessions", "proofs"].map(|name| metrics.cache(name));
-    metrics.on_scrape(move |metrics| {
-        for (counted, held) in caches.iter().zip(cache.len()) {
-            counted.entries.set(i64::try_from(held).unwrap_or(i64::MAX));
-        }
-        metrics.store.up.set(i64::from(cache.store_is_up()));
-        metrics.store.staleness_seconds.set(cache.staleness().as_secs_f64());
-    });
 }

@@ -8,7 +8,7 @@ use http::Method;
 use super::{
     error::Failure,
     open,
-    output::{Format, Printer},
+    output::{Format, Printer, harmless},
     plane::Plane,
     remote::Remote,
     secrets::{self, Token},
@@ -154,6 +154,7 @@ impl Target {
 impl Consent {
     /// Asks on a terminal; elsewhere only `--yes` will do.
     pub(crate) fn to(self, what: &str) -> Result<(), Failure> {
+        let what = &harmless(what);
         if self.yes || (secrets::can_ask() && secrets::confirm(what)) {
             return Ok(());
         }

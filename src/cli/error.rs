@@ -146,7 +146,7 @@ impl From<ServiceError> for Failure {
 }
 
 /// What is not there, and the command that lists what is.
-const NOUNS: [(&str, &str); 7] = [
+const NOUNS: [(&str, &str); 8] = [
     ("organization", "orgs"),
     ("team", "teams"),
     ("project", "projects"),
@@ -154,6 +154,7 @@ const NOUNS: [(&str, &str); 7] = [
     ("role", "roles"),
     ("group", "groups"),
     ("key", "keys"),
+    ("invitation", "invitations"),
 ];
 
 /// The flag of a field of the API.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::explain::{self, Explanation, Question},
-    domain::{key::secret::MacKey, time::Clock},
+    domain::time::Clock,
     store::{Options, Store},
     telemetry::metrics::Metrics,
 };
@@ -64,8 +64,8 @@ impl Explain {
         let explanation = open::block_on(async {
             let store = Store::open(&Options::sqlite(config.store.url.path()), clock.now()).await;
             let store = store.map_err(|error| open::store(&error))?;
-            let mac_key = MacKey::derive(&secret.root);
-            let told = explain::explain(&config, store.clone(), &mac_key, &clock, metrics, &question).await;
+            let told =
+                explain::explain(&config, store.clone(), &secret.root, &clock, metrics, &question).await;
             store.close().await;
             told.map_err(|error| {
                 Failure::failed(open::chain(&error), "see whether the file named by store.url can be read")

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod groups;
 mod init;
+mod invitations;
 mod keys;
 mod man;
 mod migrate;
@@ -51,6 +52,7 @@ use self::error::Failure;
   latchgate demo                                   see it work, with nothing to prepare
   latchgate init --dir gate --upstream http://127.0.0.1:9000
   latchgate serve --config gate/latchgate.toml     put it before your own backend
+  latchgate keys list --server https://gate:8081   work on a server, with the token in LATCHGATE_TOKEN
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
 )]
@@ -74,6 +76,8 @@ enum Command {
     Projects(projects::Projects),
     #[command(subcommand)]
     Users(users::Users),
+    #[command(subcommand)]
+    Invitations(invitations::Invitations),
     #[command(subcommand)]
     Roles(roles::Roles),
     #[command(subcommand)]
@@ -120,6 +124,7 @@ impl Command {
             Self::Teams(command) => command.run(),
             Self::Projects(command) => command.run(),
             Self::Users(command) => command.run(),
+            Self::Invitations(command) => command.run(),
             Self::Roles(command) => command.run(),
             Self::Groups(command) => command.run(),
             Self::Permissions(command) => command.run(),

@@ -8,6 +8,7 @@ use crate::{
     control::service::{Applied, Control, Parts, Settings},
     domain::{
         key::secret::{MacKey, RootSecret},
+        seal::SealKey,
         time::Clock,
     },
     store::{OpenError, Options, Store},
@@ -74,18 +75,16 @@ pub(crate) async fn create(config: &Config) -> Result<Control, Failure> {
 
 async fn join(config: &Config, root: &RootSecret, options: &Options) -> Result<Control, Failure> {
     let clock = Clock::system();
+    let seal_key = SealKey::derive(root)
+        .map_err(|error| Failure::failed(error, "see whether this machine has memory left"))?;
     let opened = Store::open(options, clock.now()).await.map_err(|error| store(&error))?;
     Ok(Control::new(Parts {
         store: opened,
         profile: Arc::clone(&config.profile),
         clock,
         mac_key: MacKey::derive(root),
-        settings: Settings {
-            rotation_grace: config.keys.rotation_grace,
-            bcrypt_cost: config.keys.bcrypt_cost,
-            accept_foreign: config.keys.accept_foreign,
-            key_use: config.audit.api_key_use,
-        },
+        seal_key,
+        settings: Settings::of(config, config.listen.gateway),
         applied: Applied::elsewhere(),
     }))
 }

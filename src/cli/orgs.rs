@@ -23,7 +23,9 @@ const COLUMNS: &[Column] = &[
 #[derive(Debug, Subcommand)]
 pub(crate) enum Orgs {
     /// Create an organization
-    #[command(after_help = "Example:\n  latchgate orgs create --name \"Acme Ltd\" --slug acme")]
+    #[command(after_help = "Examples:
+  latchgate orgs create --name \"Acme Ltd\" --slug acme
+  latchgate orgs create --name \"Acme Ltd\" --admin-email ana@acme.example")]
     Create {
         /// Its name for people
         #[arg(long)]
@@ -31,6 +33,9 @@ pub(crate) enum Orgs {
         /// Its name in commands, unique; made from the name when left out
         #[arg(long)]
         slug: Option<String>,
+        /// Invite its first administrator, who gets the highest role
+        #[arg(long, value_name = "EMAIL")]
+        admin_email: Option<String>,
         #[command(flatten)]
         target: Target,
     },
@@ -69,8 +74,11 @@ pub(crate) enum Orgs {
 impl Orgs {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Create { name, slug, target } => target.work(async |plane, mut printer| {
-                let question = Question::to(Method::POST, &["orgs"]).with("name", name).with("slug", slug);
+            Self::Create { name, slug, admin_email, target } => target.work(async |plane, mut printer| {
+                let question = Question::to(Method::POST, &["orgs"])
+                    .with("name", name)
+                    .with("slug", slug)
+                    .with("admin_email", admin_email);
                 printer.object(&plane.ask(question).await?)
             }),
             Self::List { target } => target.work(async |plane, printer| {

@@ -102,14 +102,18 @@ impl Plane {
     ) -> Result<(), Failure> {
         let mut cursor = Value::Null;
         loop {
-            let page = list.clone().with("limit", PAGE).with("cursor", cursor);
+            let page = list.clone().with("limit", PAGE).with("cursor", cursor.clone());
             let mut page = self.ask(page).await?;
             let Value::Array(items) = page["items"].take() else { return Err(odd()) };
             items.into_iter().try_for_each(&mut take)?;
-            cursor = page["next_cursor"].take();
-            if cursor.is_null() {
+            let next = page["next_cursor"].take();
+            if next.is_null() {
                 return Ok(());
             }
+            if next == cursor {
+                return Err(odd());
+            }
+            cursor = next;
         }
     }
 

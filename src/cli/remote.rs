@@ -108,7 +108,7 @@ impl Remote {
             .http
             .request(question.method.clone(), url)
             .header(header::ACCEPT, "application/json")
-            .header(header::AUTHORIZATION, self.token.bearer());
+            .bearer_auth(self.token.reveal());
         if let Some(name) = name {
             request = request.header("Idempotency-Key", name);
         }

@@ -6,7 +6,6 @@ use std::{
     io::{self, BufRead, IsTerminal, Read},
 };
 
-use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::error::{Failure, note};
@@ -17,7 +16,7 @@ const MAX_BYTES: u64 = 4096;
 
 /// What proves to a server who asks: an API key, or the token of a session.
 pub(crate) struct Token {
-    bearer: HeaderValue,
+    text: Zeroizing<String>,
     source: &'static str,
 }
 
@@ -47,20 +46,14 @@ impl Token {
             }
             (None, None) => return Err(wrong(format!("--server needs a token, and {TOKEN} is not set"))),
         };
-        let token = text.trim();
-        let bearer = HeaderValue::from_str(&Zeroizing::new(format!("Bearer {token}"))).ok();
-        match bearer.filter(|_| !token.is_empty() && !token.contains(char::is_whitespace)) {
-            Some(mut bearer) => {
-                bearer.set_sensitive(true);
-                Ok(Self { bearer, source })
-            }
-            None => Err(wrong(format!("{source} holds no token"))),
-        }
+        let token = Zeroizing::new(text.trim().to_owned());
+        let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self { text: token, source }) } else { Err(wrong(format!("{source} holds no token"))) }
     }
 
-    /// As it goes to the server.
-    pub(crate) fn bearer(&self) -> HeaderValue {
-        self.bearer.clone()
+    /// As a request carries it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.text
     }
 
     /// The variable that it came by.

@@ -199,7 +199,7 @@ impl Users {
 }
 
 /// No role is called `none`.
-fn chosen(role: String) -> Option<String> {
+pub(super) fn chosen(role: String) -> Option<String> {
     Some(role).filter(|role| role != "none")
 }
 
@@ -220,7 +220,7 @@ async fn found(plane: Plane, user: String) -> Result<(Plane, String), Failure> {
 }
 
 /// Where a role is held: in the organization or in a team, as the profile has it.
-async fn where_held(
+pub(super) async fn where_held(
     plane: &Plane,
     role: Option<&str>,
     team: Option<String>,
@@ -228,16 +228,16 @@ async fn where_held(
     let Some(role) = role else { return Ok(team) };
     let mut level = Value::Null;
     plane
-        .each(Question::get(&["roles"]).with("name", role), |mut role| {
-            level = role["level"].take();
+        .each(Question::get(&["roles"]).with("name", role), |role| {
+            level = role["level"].clone();
             Ok(())
         })
         .await?;
     match (level.as_str(), team) {
         (Some("org"), _) => Ok(None),
         (Some(_), None) => {
-            let mut teams = plane.ask(Question::get(&["teams"]).with("limit", 2)).await?["items"].take();
-            match teams.as_array_mut().map(Vec::as_mut_slice) {
+            let teams = plane.ask(Question::get(&["teams"]).with("limit", 2)).await?;
+            match teams["items"].as_array().map(Vec::as_slice) {
                 Some([only]) => Ok(Some(text(only, "id").to_owned())),
                 _ => Err(Failure::usage(
                     "--team-id: name the team in which the role is held",

@@ -164,7 +164,7 @@ const DEEPEST: usize = 8;
 
 /// Values that may be secret: also taken from the file that `..._FILE` names. (`store.secret_file` is a path
 /// by itself.)
-const SECRETS: &[&str] = &["audit.alert_webhook", "store.url"];
+const SECRETS: &[&str] = &["audit.alert_webhook", "mail.url", "store.url"];
 
 /// In bytes.
 const LONGEST_SECRET: u64 = 64 * 1024;

@@ -11,11 +11,13 @@ mod environment;
 mod error;
 mod hosts;
 mod identity;
+mod invitations;
 mod jwt;
 mod keys;
 mod limits;
 mod listen;
 mod log;
+mod mail;
 mod oidc;
 mod outbound;
 mod path;
@@ -53,11 +55,13 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use hosts::Hosts;
 pub use identity::{Identity, fold};
+pub use invitations::Invitations;
 pub use jwt::{JwtIssuer, JwtKeys};
 pub use keys::Keys;
 pub use limits::Limits;
 pub use listen::{Listen, TrustedProxies};
 pub use log::{Log, LogFormat};
+pub use mail::{Login, Mail, MailWay, Sender, Smtp, SmtpTls};
 pub use oidc::Oidc;
 pub use outbound::Outbound;
 pub use path::{PathTemplate, Segment};
@@ -69,7 +73,8 @@ pub use sessions::Sessions;
 pub use store::{Store, StoreUrl};
 pub use upstream::{Balance, Target, TargetHost, Timeouts, Upstream};
 
-/// A checked configuration. Holds no secret, only the names of files that do.
+/// A checked configuration. Holds the names of files with secrets; of secrets themselves only a mail server's
+/// password, which never prints.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file that it was read from, for messages.
@@ -96,6 +101,10 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Routes in the order of the file, no two for the same requests.
     pub routes: Vec<Route>,
+    /// Mail; none: none is sent.
+    pub mail: Option<Arc<Mail>>,
+    /// Rules for invitations.
+    pub invitations: Invitations,
     /// Issuers of bearer tokens, no two of one name.
     pub jwt: Vec<JwtIssuer>,
     /// The provider that people sign in by, if one.
@@ -159,6 +168,14 @@ impl Config {
         let vocabulary = Vocabulary::of(profile.as_ref());
         let around = route::Surroundings { upstreams: &upstreams, vocabulary, issuers: !jwt.is_empty() };
         let routes = route::read_all(whole, &around);
+        let mail = whole.section("mail", Mail::read).map(Arc::new);
+        if mail.is_some() && listen.public_url.is_none() && listen.gateway.ip().is_unspecified() {
+            whole.warn(
+                "listen.public_url",
+                "there is none: links in mails will lead to an address that nobody can reach",
+            );
+        }
+        let invitations = whole.section("invitations", Invitations::read);
         let audit = whole.section("audit", Audit::read);
         let log = whole.section("log", Log::read);
         if routes.is_empty() {
@@ -178,6 +195,8 @@ impl Config {
             identity,
             upstreams: upstreams.usable,
             routes,
+            mail,
+            invitations,
             jwt,
             oidc,
             outbound,

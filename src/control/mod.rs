@@ -2,6 +2,7 @@
 
 pub mod api;
 mod console;
+mod mail;
 pub mod oidc;
 mod router;
 pub mod service;

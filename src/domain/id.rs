@@ -86,6 +86,10 @@ ids! {
     AuditId;
     /// A request of the control plane.
     RequestId;
+    /// An invitation.
+    InvitationId;
+    /// A mail that waits for its delivery.
+    MailId;
 }
 
 /// The position of a row in the change feed; grows by one with every change of state.

@@ -3,7 +3,9 @@
 pub mod access;
 pub mod audit;
 pub mod boundary;
+pub mod email;
 pub mod id;
+pub mod invitation;
 pub mod jwt;
 pub mod key;
 pub mod permission;

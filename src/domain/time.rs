@@ -36,6 +36,14 @@ impl Timestamp {
         jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()
     }
 
+    /// As a letter says it: `28 November 2026, 14:39 UTC`.
+    pub fn for_people(self) -> String {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => time.strftime("%-d %B %Y, %H:%M UTC").to_string(),
+            Err(_) => self.to_string(),
+        }
+    }
+
     /// This much later; stays at the last representable moment instead of wrapping.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {

@@ -10,7 +10,7 @@ use http::{
     header::{AUTHORIZATION, Entry},
 };
 
-use super::{cookie, directory::Rules};
+use super::{cookie, directory::Rules, signature};
 use crate::domain::{
     jwt::Compact,
     profile::{Carrier, KeyRules},
@@ -145,6 +145,7 @@ fn take_explicit(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<O
 pub fn discard(headers: &mut HeaderMap, rules: &Rules) {
     cookie::remove(headers, rules.sessions.cookie());
     let (issuers, rules) = (&rules.issuers, &rules.profile.keys);
+    signature::discard_hash(headers, rules);
     if let Entry::Occupied(keys) = headers.entry(X_API_KEY)
         && keys.iter().map(Credential::whole).any(|key| key.claims(rules))
     {
@@ -175,7 +176,10 @@ fn authorization(
             Some(token) if rules.carried_by(Carrier::Bearer) && (!beside_key || token.claims(rules)) => {
                 Some((token, Carrier::Bearer))
             }
-            None if rules.carried_by(Carrier::Bare) && headers.contains_key(X_XDR_AUTH_ID) => {
+            None if rules.carried_by(Carrier::Bare)
+                && headers.contains_key(X_XDR_AUTH_ID)
+                && !signature::is_hashed(value, headers, rules) =>
+            {
                 let bare = Credential::whole(value);
                 let named = only(headers, &X_XDR_AUTH_ID)?.map(Credential::whole);
                 // The id must be the key's own: a key sent under another's id is nobody's.

@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use super::{
-    authenticate::{key::Keys, session::Sessions},
+    authenticate::{key::Keys, replay::Nonces, session::Sessions, signed::Signatures},
     directory::Cache,
     snapshot::Snapshot,
 };
@@ -23,7 +23,9 @@ pub struct Gateway {
     pub keys: Keys,
     /// Proves sessions.
     pub sessions: Sessions,
-    /// Remembers both.
+    /// Proves signed requests.
+    pub signatures: Signatures,
+    /// Remembers all of them.
     pub cache: Cache,
     /// What time it is.
     pub clock: Clock,
@@ -42,15 +44,18 @@ impl Gateway {
         snapshot: Snapshot,
         keys: Keys,
         cache: Cache,
+        nonces: Arc<dyn Nonces>,
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
     ) -> Self {
         let sessions = Sessions::new(cache.clone(), keys.failures());
+        let signatures = Signatures::new(cache.clone(), nonces, &keys, clock.clone());
         let generation = AtomicU64::new(snapshot.rules.generation);
         Self {
             keys,
             sessions,
+            signatures,
             cache,
             clock,
             metrics,

@@ -52,8 +52,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     let host = authority.as_ref().map(|authority| &*authority.host);
     match Reserved::find(&path, request.method())? {
         Some(Reserved::WhoAmI) => {
-            let admitted =
-                admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, request.headers_mut()).await?;
+            let admitted = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request).await?;
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
             return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
         }
@@ -77,8 +76,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     };
 
     let accepted = matched.route.credentials;
-    let Admitted { permit, caller } =
-        admit(exchange, &matched.action, accepted, request.headers_mut()).await?;
+    let Admitted { permit, caller } = admit(exchange, &matched.action, accepted, &mut request).await?;
 
     let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);

@@ -48,6 +48,12 @@ pub enum Refusal {
     CredentialMalformed,
     /// The credential is nobody's.
     CredentialInvalid,
+    /// A key that signs was sent as it is.
+    SignatureRequired,
+    /// The signature does not count.
+    SignatureInvalid,
+    /// The signature has counted before.
+    Replayed,
     /// The decision was no.
     Denied(Denied),
     /// The token is genuine, and speaks for somebody who has no account here.
@@ -99,6 +105,9 @@ impl Refusal {
             Self::CredentialConflict => "credential_conflict",
             Self::CredentialMalformed => "credential_malformed",
             Self::CredentialInvalid => "credential_invalid",
+            Self::SignatureRequired => "signature_required",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::Replayed => "replay_detected",
             Self::Denied(denied) => denied.code(),
             Self::NoAccount => "forbidden",
             Self::NotFound => "not_found",
@@ -132,6 +141,9 @@ impl Refusal {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::CredentialMalformed
             | Self::CredentialInvalid
+            | Self::SignatureRequired
+            | Self::SignatureInvalid
+            | Self::Replayed
             | Self::Denied(Denied::Missing | Denied::Revoked | Denied::Expired | Denied::SessionEnded) => {
                 StatusCode::UNAUTHORIZED
             }
@@ -179,6 +191,17 @@ impl Refusal {
             Self::CredentialInvalid => {
                 "The key is not valid. Check that it was copied whole, or create a new one.".into()
             }
+            Self::SignatureRequired => {
+                "This key is not sent: sign the request with it (RFC 9421). It has been seen on its way now, so \
+                 rotate it."
+                    .into()
+            }
+            Self::SignatureInvalid => {
+                "The signature does not count. Cover @method, @path, @query where the target has a `?` and \
+                 content-digest where there is a body; name created, nonce and keyid; sign within five minutes."
+                    .into()
+            }
+            Self::Replayed => "A request with this nonce has been here. Sign each one with a new nonce.".into(),
             Self::Denied(Denied::Missing) => {
                 format!("Send an API key: `X-API-Key: {literal}...` or `Authorization: Bearer {literal}...`.")
             }

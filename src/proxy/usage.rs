@@ -153,8 +153,16 @@ pub(super) mod tests {
             networks: Networks::default(),
             activity: None,
         };
-        let entry =
-            Entry { id, family: id, principal, rate: None, proof: None, rotated_at: None, seen_at: None };
+        let entry = Entry {
+            id,
+            family: id,
+            principal,
+            rate: None,
+            proof: None,
+            signer: None,
+            rotated_at: None,
+            seen_at: None,
+        };
         Arc::new(Record::new(entry, Lookup::Public("a1b2c3d4".into()), None, &RULES))
     }
 

@@ -29,7 +29,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0004_roles_and_groups.sql"),
     },
     Migration { version: 5, name: "sessions", sql: include_str!("migrations/0005_sessions.sql") },
+    Migration { version: 7, name: "invitations", sql: include_str!("migrations/0007_invitations.sql") },
+    Migration { version: 8, name: "signing", sql: include_str!("migrations/0008_signing.sql") },
     Migration { version: 9, name: "request_log", sql: include_str!("migrations/0009_request_log.sql") },
+    Migration { version: 10, name: "notices", sql: include_str!("migrations/0010_notices.sql") },
 ];
 
 /// The schema version this program was built for.

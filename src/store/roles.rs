@@ -120,6 +120,12 @@ pub async fn rename(tx: &mut Tx, role: &Role, name: &str) -> Result<(), StoreErr
     .bind(name)
     .execute(&mut **tx)
     .await?;
+    sqlx::query::<Db>("UPDATE invitations SET role = $3 WHERE org_id = $1 AND role = $2")
+        .bind(&org)
+        .bind(&role.name)
+        .bind(name)
+        .execute(&mut **tx)
+        .await?;
     for (key, mut roles, _) in on_keys(tx, role.org_id, &role.name, Timestamp::default()).await? {
         roles.iter_mut().filter(|held| **held == role.name).for_each(|held| name.clone_into(held));
         sqlx::query::<Db>("UPDATE api_keys SET roles = $2 WHERE id = $1")
@@ -131,7 +137,7 @@ pub async fn rename(tx: &mut Tx, role: &Role, name: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-/// By how many people, groups and working keys a role is held.
+/// By how many people, groups, working keys and open invitations a role is held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Uses {
     /// People who hold it directly.
@@ -140,6 +146,8 @@ pub struct Uses {
     pub groups: i64,
     /// Keys that carry it and still work. One that has ended never works again.
     pub keys: i64,
+    /// Invitations that carry it and can still be accepted.
+    pub invitations: i64,
 }
 
 /// Who holds the role at `now`.
@@ -148,16 +156,20 @@ pub async fn uses(conn: &mut Conn, org: OrgId, name: &str, now: Timestamp) -> Re
         "SELECT 'uses' AS name,
                 (SELECT COUNT(*) FROM memberships WHERE org_id = $1 AND role = $2) AS members,
                 (SELECT COUNT(*) FROM group_roles r JOIN groups g ON g.id = r.group_id
-                   WHERE g.org_id = $1 AND r.role = $2) AS carriers",
+                   WHERE g.org_id = $1 AND r.role = $2) AS carriers,
+                (SELECT COUNT(*) FROM invitations WHERE org_id = $1 AND role = $2 AND accepted_at IS NULL
+                   AND revoked_at IS NULL AND expires_at > $3) AS invitations",
     )
     .bind(org.to_string())
     .bind(name)
+    .bind(now.micros())
     .fetch_one(&mut *conn)
     .await?;
     let columns = Columns::of(&row, "roles", "name");
     let (members, groups) = (columns.number("members")?, columns.number("carriers")?);
     let keys = on_keys(conn, org, name, now).await?.iter().filter(|(_, _, works)| *works).count();
-    Ok(Uses { members, groups, keys: i64::try_from(keys).unwrap_or(i64::MAX) })
+    let invitations = columns.number("invitations")?;
+    Ok(Uses { members, groups, keys: i64::try_from(keys).unwrap_or(i64::MAX), invitations })
 }
 
 /// Removes it; whoever held it holds nothing by it.

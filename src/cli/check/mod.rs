@@ -12,7 +12,7 @@ use super::{
     open,
     output::{Format, Printer},
 };
-use crate::domain::time::Clock;
+use crate::{config::Warning, domain::time::Clock};
 
 /// Check a configuration and print its routes
 #[derive(Debug, Args)]
@@ -36,6 +36,10 @@ impl Check {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let loaded = open::load(&self.config.path)?;
         let mut report = Report::of(&self.config.path, &loaded);
+        if loaded.config.mail.is_none() {
+            let text = "there is none: nobody can be invited, and nobody hears of keys that end soon";
+            report.warnings.push(Warning { key: "mail.url".to_owned(), text: text.to_owned() });
+        }
         report.warnings.extend(open::root_secret(&loaded.config)?.warning);
         if self.online {
             report.online = Some(online::reach(&loaded.config)?);

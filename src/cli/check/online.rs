@@ -10,8 +10,12 @@ use serde::Serialize;
 use crate::{
     cli::{error::Failure, open},
     config::{Config, Target, TargetHost},
-    domain::time::Clock,
-    store::{Options, Store},
+    domain::{
+        key::secret::RootSecret,
+        seal::SealKey,
+        time::{Clock, Timestamp},
+    },
+    store::{Options, Store, keys},
 };
 
 /// One thing that was tried.
@@ -27,22 +31,53 @@ pub(super) struct Reached {
 /// Tries the store and every target.
 pub(super) fn reach(config: &Config) -> Result<Vec<Reached>, Failure> {
     let path = config.store.url.path();
-    let store = open::block_on(async {
-        let store = Store::open(&Options::sqlite(path), Clock::system().now()).await;
-        let Ok(store) = store else { return Ok(store.map(drop)) };
+    let secret = open::root_secret(config)?.root;
+    let (store, sealed) = open::block_on(async {
+        let now = Clock::system().now();
+        let store = match Store::open(&Options::sqlite(path), now).await {
+            Ok(store) => store,
+            Err(error) => return Ok((Err(open::chain(&error)), Ok(()))),
+        };
+        let sealed = opened(&store, &secret, now).await;
         store.close().await;
-        Ok(Ok(()))
+        Ok((Ok(()), sealed))
     })?;
-    let store = store.map_err(|error| open::chain(&error));
+    let file = config.store.secret_file.display().to_string();
     let store = Reached::new("store".to_owned(), path.display().to_string(), store);
+    let sealed = Reached::new("signing secrets".to_owned(), file, sealed);
     let targets = config.upstreams.iter().flat_map(|upstream| {
         upstream.targets.iter().map(|target| {
             let outcome = connect(target, upstream.timeouts.connect);
             Reached::new(format!("upstream {}", upstream.name), target.to_string(), outcome)
         })
     });
-    Ok(std::iter::once(store).chain(targets).collect())
+    Ok([store, sealed].into_iter().chain(targets).collect())
 }
+
+/// Whether the secret file opens what was sealed under it: the secrets of keys that sign.
+async fn opened(store: &Store, root: &RootSecret, now: Timestamp) -> Result<(), String> {
+    let seal_key = SealKey::derive(root).map_err(|error| error.to_string())?;
+    let mut conn = store.read().await.map_err(|error| open::chain(&error))?;
+    let sealed = keys::sealed(&mut conn, now).await.map_err(|error| open::chain(&error))?;
+    let shut: Vec<_> = sealed
+        .iter()
+        .filter(|key| seal_key.open(&keys::signing_place(key.id), &key.secret).is_err())
+        .map(|key| key.prefix.as_str())
+        .collect();
+    if shut.is_empty() {
+        return Ok(());
+    }
+    let named = shut.iter().take(SHOWN).copied().collect::<Vec<_>>().join(" ");
+    Err(format!(
+        "{} of {} were sealed under another file: {named}{}. Put that file back, or rotate these keys",
+        shut.len(),
+        sealed.len(),
+        if shut.len() > SHOWN { " ..." } else { "" },
+    ))
+}
+
+/// Keys that are named; the others are counted.
+const SHOWN: usize = 10;
 
 impl Reached {
     fn new(what: String, address: String, outcome: Result<(), String>) -> Self {

@@ -13,7 +13,7 @@ pub(super) fn text(
     state: &State,
 ) -> String {
     let bold = Style::new().bold();
-    let key = created.token.reveal();
+    let key = created.full().unwrap_or_default();
     let scans = format!("http://{gateway}/v1/scans");
     let with_key = format!("-H 'X-API-Key: {key}'");
     let many = RATE_PER_MINUTE + 2;

@@ -73,7 +73,8 @@ mod tests {
     fn every_shipped_profile_gives_a_configuration_whose_examples_are_right_too() {
         for (name, _) in Profile::SHIPPED {
             let filled = fill(name, "http://127.0.0.1:9000", Path::new("gate/latchgate.toml")).unwrap();
-            assert!(!filled.text.contains('@'), "{name}");
+            let left = filled.text.replace("latchgate@localhost", "");
+            assert!(!left.contains('@'), "{name}");
             // The examples too, as if somebody had taken the `#` away.
             let uncommented = |line: &str| {
                 let setting = line.starts_with("# [") || line.contains(" = ");

@@ -21,7 +21,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Stdout gets the key alone, so that a script can take it; what else is worth knowing goes to stderr. \
-With --output json stdout gets the object of the API, `key` included. The key is stored nowhere.
+With --output json stdout gets the object of the API, `key` included. The key is stored nowhere, unless its level is \
+advanced: then it is the secret that requests are signed with, and stored sealed. With --public-key nothing secret is \
+made, and stdout gets the keyid to sign with.
 
 Examples:
   latchgate keys create --user ana@example.com --name ci --team-id payments --scopes scan:read
@@ -78,10 +80,10 @@ pub(crate) struct Create {
     /// From where it may call: addresses and networks, separated by commas; from everywhere when left out
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     allowed_ips: Vec<String>,
-    /// How requests carry it; this version knows standard only
-    #[arg(long, value_name = "LEVEL")]
+    /// How requests carry it: as it is, or as a signature
+    #[arg(long, value_name = "LEVEL", value_parser = ["standard", "advanced"])]
     security_level: Option<String>,
-    /// A file with the public half of a signing key, as PEM; of no use to keys of the level standard
+    /// A file with the public half of your Ed25519 pair, as PEM; without it, keys of the level advanced are secrets
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
     #[command(flatten)]
@@ -104,14 +106,7 @@ impl Create {
 
     /// Everything that was said, names turned into ids; and where they are ids.
     async fn question(self, plane: Plane) -> Result<(Plane, Question), Failure> {
-        let public_key = self.public_key.map(|path| {
-            fs::read_to_string(&path).map_err(|error| {
-                Failure::usage(
-                    format_args!("--public-key: cannot read {}: {error}", path.display()),
-                    "name a PEM file",
-                )
-            })
-        });
+        let public_key = public_key(self.public_key)?;
         let mut plane = plane.within(self.org.as_deref()).await?;
         let mut user = None;
         if let Some(named) = &self.user {
@@ -138,16 +133,29 @@ impl Create {
             .with("rate_limit_per_minute", self.rate_limit_per_minute)
             .with("allowed_ips", self.allowed_ips)
             .with("security_level", self.security_level)
-            .with("public_key", public_key.transpose()?);
+            .with("public_key", public_key);
         Ok((plane, question))
     }
+}
+
+/// The content of the file that `--public-key` names.
+pub(super) fn public_key(path: Option<PathBuf>) -> Result<Option<String>, Failure> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).map_err(|error| {
+            Failure::usage(
+                format_args!("--public-key: cannot read {}: {error}", path.display()),
+                "name a PEM file, such as `openssl pkey -in private.pem -pubout` writes",
+            )
+        })
+    };
+    path.map(read).transpose()
 }
 
 const REVOKE: &str = "latchgate keys revoke";
 
 /// Prints a new key. Where that fails nobody will ever know it, so the error says what to do about it.
 pub(super) fn reveal(printer: &mut Printer, created: &Value, lost: &str) -> Result<(), Failure> {
-    let prefix = text(created, "prefix");
+    let prefix = harmless(text(created, "prefix"));
     let made = |problem: &str| Failure::failed(format_args!("key {prefix} was made, but {problem}"), lost);
     // Asked twice, a server carries a change out once and never repeats the key.
     let Some(key) = created.get("key") else {
@@ -159,17 +167,14 @@ pub(super) fn reveal(printer: &mut Printer, created: &Value, lost: &str) -> Resu
             let ends = created["expires_at"].as_str().and_then(|at| at.parse().ok());
             let ends = ends.map_or_else(|| "never".to_owned(), |at| printer.time(at));
             let name = harmless(text(created, "name"));
-            if let Some(key) = key.as_str() {
-                note(format_args!(
-                    "Key {prefix} ({name}), expires: {ends}. This is the only time it is shown:"
-                ));
-                printer.text(key)
-            } else {
-                note(format_args!(
-                    "Key {prefix} ({name}), expires: {ends}. Its secret half is yours already."
-                ));
-                printer.text(prefix)
-            }
+            let full = key.as_str();
+            let what = match (full, text(created, "security_level")) {
+                (None, _) => "Sign requests with your private key and this keyid",
+                (Some(_), "advanced") => "Sign requests with it. This is the only time it is shown",
+                (Some(_), _) => "This is the only time it is shown",
+            };
+            note(format_args!("Key {prefix} ({name}), expires: {ends}. {what}:"));
+            printer.text(&full.map_or_else(|| prefix.clone(), harmless))
         }
     };
     shown.map_err(|_| made("stdout did not take it, and it cannot be shown again"))

@@ -98,7 +98,7 @@ impl Keys {
                     Format::Json => printer.object(&revoked),
                     Format::Table => printer.text(&format!(
                         "Key {} ({}) is revoked.",
-                        text(&revoked, "prefix"),
+                        harmless(text(&revoked, "prefix")),
                         harmless(text(&revoked, "name"))
                     )),
                 }

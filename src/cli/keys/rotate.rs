@@ -1,14 +1,16 @@
 //! `latchgate keys rotate`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use http::Method;
 
-use super::create::reveal;
+use super::create::{public_key, reveal};
 use crate::{
     cli::{
         args::Target,
         error::{Failure, note},
-        output::Format,
+        output::{Format, harmless},
         plane::{KEY, text},
     },
     control::api::Question,
@@ -30,18 +32,23 @@ pub(crate) struct Rotate {
     /// How long the old key still works; as configured when left out
     #[arg(long, value_name = "HOURS")]
     grace_hours: Option<u32>,
+    /// For a key that signs with a pair: a file with the public half of the new one, as PEM
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
 }
 
 impl Rotate {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let pem = public_key(self.public_key)?;
         self.target.work(async |plane, mut printer| {
             // A key that renews itself need not know its own name.
             let itself = self.id == ITSELF && !plane.is_operator();
             let id = if itself { ITSELF.to_owned() } else { plane.id(KEY, &self.id).await? };
             let question = Question::to(Method::POST, &["api-keys", &id, "rotate"]);
-            let successor = plane.ask(question.with("grace_hours", self.grace_hours)).await?;
+            let question = question.with("grace_hours", self.grace_hours).with("public_key", pem);
+            let successor = plane.ask(question).await?;
             reveal(
                 &mut printer,
                 &successor,
@@ -51,7 +58,7 @@ impl Rotate {
                 let old = plane.find(KEY, text(&successor, "rotated_from")).await?;
                 let until = old["grace_until"].as_str().and_then(|at| at.parse().ok());
                 let until = until.map_or_else(|| "now".to_owned(), |at| printer.time(at));
-                note(format_args!("The old key, {}, works until {until}.", text(&old, "prefix")));
+                note(format_args!("The old key, {}, works until {until}.", harmless(text(&old, "prefix"))));
             }
             Ok(())
         })

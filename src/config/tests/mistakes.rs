@@ -84,6 +84,46 @@ fn each_wrong_value_is_named_with_its_cause() {
         ("route = 1", "route: is written as [[route]], once for each"),
         ("route = [1]", "route[0]: expected a table, found a whole number"),
     ];
+    each_is_named(&cases);
+}
+
+#[test]
+fn each_wrong_value_of_mail_and_invitations_is_named() {
+    each_is_named(&[
+        ("mail.url = \"smtp://mail.example.com\"", "mail.from: is missing"),
+        ("mail.from = \"gate@example.com\"", "mail.url: is missing"),
+        (
+            "mail = { url = \"mail.example.com\", from = \"a@b.example\" }",
+            "mail.url: must begin with smtp://",
+        ),
+        ("mail = { url = \"smtp://:hunter2@\", from = \"a@b.example\" }", "mail.url: is not a URL of a mail"),
+        (
+            "mail = { url = \"smtp://hunter2@h\", from = \"a@b.example\" }",
+            "mail.url: has a name but no password",
+        ),
+        (
+            "mail = { url = \"smtp://u:hunter2@h/x\", from = \"a@b.example\" }",
+            "mail.url: must not have a path",
+        ),
+        ("mail = { url = \"smtp://u:%zz@h\", from = \"a@b.example\" }", "not valid percent-encoding"),
+        ("mail = { url = \"smtp://h?tls=no\", from = \"a@b.example\" }", "mail.url: takes ?tls=required"),
+        (
+            "mail = { url = \"smtps://h?tls=none\", from = \"a@b.example\" }",
+            "mail.url: smtps:// takes no options",
+        ),
+        ("mail = { url = \"file:\", from = \"a@b.example\" }", "mail.url: must name a folder"),
+        ("mail = { url = \"file:o\", from = \"gate\" }", "mail.from: \"gate\" is not an address"),
+        ("mail = { url = \"file:o\", from = \"a\\n <a@b.example>\" }", "is not an address"),
+        ("invitations.expires = \"0s\"", "invitations.expires: must be longer than zero"),
+        (
+            "invitations.allowed_domains = [\"example.com\", \"*.example.com\"]",
+            "invitations.allowed_domains[1]: \"*.example.com\": expected a domain",
+        ),
+        ("invitations.allowed_domains = [\"@example.com\"]", "without @ and wildcards"),
+    ]);
+}
+
+fn each_is_named(cases: &[(&str, &str)]) {
     for (line, said) in cases {
         let faults = faults(line);
         assert_eq!(faults.len(), 1, "{line}: {faults:?}");

@@ -70,10 +70,12 @@ fn sections(config: &Config) -> impl PartialEq + std::fmt::Debug {
         oidc,
         outbound,
         hosts,
+        mail,
+        invitations,
         audit,
         log,
     } = config;
-    let beside = (jwt, oidc, outbound, hosts, audit, log);
+    let beside = (jwt, oidc, outbound, hosts, mail, invitations, audit, log);
     (listen, store, keys, auth, sessions, limits, rate_limit, identity, upstreams, routes, beside)
 }
 
@@ -101,7 +103,7 @@ fn the_shipped_file_shows_every_key() {
         .join("\n");
     let full = config(&uncommented);
     let route = &full.routes[0];
-    assert!(full.listen.public_url.is_some() && route.host.is_some());
+    assert!(full.listen.public_url.is_some() && route.host.is_some() && full.mail.is_some());
     assert!(full.jwt.len() == 1 && full.oidc.is_some() && full.outbound.ca.is_some());
     // A probe with an unknown key in each section names all known ones; each must stand in the shipped file.
     for header in SECTIONS {
@@ -132,6 +134,9 @@ const OPTIONAL: &[&str] = &[
     "client_secret_file =",
     "scopes =",
     "ca =",
+    "[mail]",
+    "url = \"smtp:",
+    "from =",
 ];
 
 const SECTIONS: &[&str] = &[
@@ -148,6 +153,8 @@ const SECTIONS: &[&str] = &[
     "[[upstream]]",
     "[[upstream]]\n[upstream.timeouts]",
     "[[route]]",
+    "[mail]",
+    "[invitations]",
     "[[jwt]]",
     "[[jwt]]\n[jwt.claims]",
     "[oidc]",

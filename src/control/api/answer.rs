@@ -138,6 +138,9 @@ impl Answering {
 fn place(operation: &Operation, shape: &str, value: &Value) -> Option<HeaderValue> {
     let list = if shape == "Project" {
         "/v1/projects"
+    } else if shape == "Invitation" {
+        // It is in no list of its own: this is where it is taken back.
+        "/v1/invitations"
     } else {
         operation.path.split("/{").next().unwrap_or_default().trim_end_matches("/self/rotate")
     };

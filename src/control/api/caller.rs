@@ -115,14 +115,19 @@ pub(super) struct Known {
     pub(super) org: Option<OrgId>,
 }
 
-/// Finds out who asks and whether they may ask at all. What they may do, each use case decides.
+/// Finds out who asks and whether they may ask at all; what is `open` may be asked by somebody unknown. What they may do, each use case decides.
 pub(super) async fn identify(
     node: &dyn Node,
     peer: IpAddr,
     headers: &mut HeaderMap,
     answering: &mut Answering,
+    open: bool,
 ) -> Result<Known, ApiError> {
     let known = admit(node, peer, headers, answering).await;
+    if open && matches!(known, Err(ApiError::Denied(Denied::Missing))) {
+        let caller = Caller::Anonymous { ip: answering.line.client_ip };
+        return Ok(Known { caller, name: "anonymous".to_owned(), org: None });
+    }
     node.decided(answering.line.auth_method, known.as_ref().err().map_or("ok", ApiError::code));
     known
 }

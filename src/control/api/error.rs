@@ -48,7 +48,13 @@ pub enum Unproved {
     Malformed,
     /// Nobody's. Which part of it is wrong is told to nobody.
     Invalid,
-    /// As the two before it, too often.
+    /// A key that signs, sent as it is.
+    SignatureRequired,
+    /// A signature that does not count.
+    SignatureInvalid,
+    /// A signature that has counted before.
+    Replayed,
+    /// As malformed or invalid, too often.
     TooMany,
     /// A token whose time is over.
     Expired,
@@ -69,6 +75,9 @@ impl Unproved {
             Self::Conflict => "credential_conflict",
             Self::Malformed => "credential_malformed",
             Self::Invalid => "credential_invalid",
+            Self::SignatureRequired => "signature_required",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::Replayed => "replay_detected",
             Self::TooMany => "too_many_failures",
             Self::Expired => "credential_expired",
             Self::NoAccount => "forbidden",
@@ -174,6 +183,13 @@ impl ApiError {
                 Unproved::Conflict => "The request carries two different credentials. Send one.",
                 Unproved::Malformed => "The credential has not the shape of a key.",
                 Unproved::Invalid => "The key is not valid.",
+                Unproved::SignatureRequired => {
+                    "This key is not sent: sign the request with it, and rotate it."
+                }
+                Unproved::SignatureInvalid => "The signature does not count.",
+                Unproved::Replayed => {
+                    "A request with this nonce has been here. Sign each one with a new nonce."
+                }
                 Unproved::TooMany => "Too many wrong credentials. Wait a minute; the right key still works.",
                 Unproved::Expired => "The token has expired.",
                 Unproved::NoAccount => {
@@ -254,6 +270,13 @@ impl ApiError {
         match self.code() {
             "too_many_failures" => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            "rate_limited" => {
+                if let Self::Service(ServiceError::RateLimited { wait, .. }) = self {
+                    // Rounded up: whoever comes back at that moment is let in.
+                    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                    headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+                }
             }
             "store_unavailable" | "issuer_unavailable" | "overloaded" => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

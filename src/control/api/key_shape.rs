@@ -28,9 +28,17 @@ pub(super) const NEW: &[Field] = &[
     field("environment", Kind::Text, "A label such as `production`.").or_null(),
     field("rate_limit_per_minute", RATE, "How often it may call.").or_null(),
     field("allowed_ips", Kind::Texts, "From where it may call; empty: from everywhere."),
-    field("security_level", Kind::Text, "How requests carry it: `standard`."),
+    field(
+        "security_level",
+        Kind::Choice(&["standard", "advanced"]),
+        "How requests carry it: `standard`, as it is; `advanced`, as a signature (RFC 9421).",
+    ),
     field("effective_role", Kind::Text, "The role that it acts with, at most the issuer's.").or_null(),
-    field("public_key", Kind::Text, "The public half of a signing key."),
+    field(
+        "public_key",
+        Kind::Text,
+        "For `advanced`: the public half of an Ed25519 pair, as PEM. Without it the key is the secret to sign with.",
+    ),
 ];
 
 macro_rules! key_fields {
@@ -74,7 +82,14 @@ pub(super) const KEY: Shape = Shape { name: "ApiKey", fields: key_fields!() };
 /// A key that was just made.
 pub(super) const CREATED: Shape = Shape {
     name: "NewApiKey",
-    fields: key_fields!(field("key", Kind::Text, "The full key, this once; absent from a repeated answer.")),
+    fields: key_fields!(
+        field(
+            "key",
+            Kind::Text,
+            "The full key, this once; absent from a repeated answer; null where nothing of it is ever sent.",
+        )
+        .or_null()
+    ),
 };
 
 const BUCKET: Shape = Shape {

@@ -16,11 +16,18 @@ use crate::{
     domain::{access::CredentialId, key::state::Status},
 };
 
-const GRACE: &[Field] = &[field(
-    "grace_hours",
-    Kind::Between(0, 2160),
-    "How long the old key goes on working; as configured when left out.",
-)];
+const ROTATION: &[Field] = &[
+    field(
+        "grace_hours",
+        Kind::Between(0, 2160),
+        "How long the old key goes on working; as configured when left out.",
+    ),
+    field(
+        "public_key",
+        Kind::Text,
+        "For a key that signs with a pair: the public half of the new one, as PEM.",
+    ),
+];
 
 const STATUSES: &[&str] = &["active", "rotating", "expired", "revoked"];
 
@@ -76,7 +83,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/v1/api-keys/self/rotate",
         text: "A successor for the calling key itself. Until that is used, asking again replaces it.",
         query: &[],
-        body: GRACE,
+        body: ROTATION,
         answer: Answer::Made(&CREATED),
         run: |call| Box::pin(rotate_self(call)),
     },
@@ -123,7 +130,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/v1/api-keys/{key_id}/rotate",
         text: "A successor with the same rights; the old key works on for its grace.",
         query: &[],
-        body: GRACE,
+        body: ROTATION,
         answer: Answer::Made(&CREATED),
         run: |call| Box::pin(rotate(call)),
     },
@@ -223,14 +230,19 @@ async fn revoke(call: Call) -> Result<Value, ApiError> {
 
 async fn rotate(call: Call) -> Result<Value, ApiError> {
     let id = call.id("key_id")?;
-    shown_once(&call.control.rotate_key(call.caller(), id, grace(&call)).await?)
+    renewed(&call, id).await
 }
 
 async fn rotate_self(call: Call) -> Result<Value, ApiError> {
     let Caller::Key { id, .. } = call.caller() else {
         return Err(ApiError::NotFound);
     };
-    shown_once(&call.control.rotate_key(call.caller(), &id.to_string(), grace(&call)).await?)
+    renewed(&call, &id.to_string()).await
+}
+
+async fn renewed(call: &Call, id: &str) -> Result<Value, ApiError> {
+    let pem = call.body.text("public_key");
+    shown_once(&call.control.rotate_key_to(call.caller(), id, grace(call), pem).await?)
 }
 
 async fn usage(call: Call) -> Result<Value, ApiError> {
@@ -285,6 +297,6 @@ fn grace(call: &Call) -> Option<Duration> {
 /// The object with the full key: what is answered now and never again.
 pub(super) fn shown_once(created: &Created) -> Result<Value, ApiError> {
     let mut shown = object(&created.key)?;
-    shown["key"] = created.token.reveal().into();
+    shown["key"] = created.full().into();
     Ok(shown)
 }

@@ -12,6 +12,7 @@ mod error;
 mod generate;
 mod groups;
 mod input;
+mod invitations;
 mod json;
 mod key_shape;
 mod keys;
@@ -152,7 +153,8 @@ async fn carry_out(
     // Without an address nobody can be let in by it; the listener always says one.
     let Some(Peer(peer)) = parts.extensions.get().copied() else { return Err(ApiError::NotFound) };
     let patience = node.patience();
-    let known = in_time(patience, identify(&*node, peer, &mut parts.headers, answering)).await?;
+    let known = identify(&*node, peer, &mut parts.headers, answering, operation.open());
+    let known = in_time(patience, known).await?;
     let names = names.ok_or(ApiError::NotFound)?;
     let paged = if matches!(operation.answer, Answer::Page(_)) { page::FIELDS } else { &[] };
     let query = Input::of_query(parts.uri.query().unwrap_or_default(), &[operation.query, paged])?;

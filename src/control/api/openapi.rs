@@ -72,6 +72,9 @@ fn described(operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
         "parameters": parameters,
         "responses": responses(operation, schemas),
     });
+    if operation.open() {
+        entry["security"] = json!([{}, { "bearer": [] }]);
+    }
     if !operation.body.is_empty() {
         let required = operation.body.iter().any(|field| field.required);
         entry["requestBody"] = json!({

@@ -11,7 +11,7 @@ use super::{
     error::ApiError,
     generate, groups,
     input::Input,
-    keys, members, orgs,
+    invitations, keys, members, orgs,
     page::List,
     permissions, presets, projects, requests, roles,
     shape::{Field, Shape},
@@ -80,7 +80,12 @@ pub(super) enum Answer {
 impl Operation {
     /// Whether it changes state, and so takes `Idempotency-Key`.
     pub(super) fn changes(&self) -> bool {
-        self.verb != Verb::Get && self.id != "verify_key"
+        self.verb != Verb::Get && self.id != "verify_key" && !self.open()
+    }
+
+    /// Whether it may be asked for without a credential: what is sent proves who asks.
+    pub(super) fn open(&self) -> bool {
+        self.id == "accept_invitation"
     }
 }
 
@@ -92,6 +97,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         projects::OPERATIONS,
         users::OPERATIONS,
         members::OPERATIONS,
+        invitations::OPERATIONS,
         roles::OPERATIONS,
         groups::OPERATIONS,
         keys::OPERATIONS,
@@ -143,7 +149,9 @@ impl Call {
     /// Whose failure budget a wrong key counts against.
     pub(super) const fn client(&self) -> IpAddr {
         match &self.known.caller {
-            Caller::Key { ip: Some(ip), .. } | Caller::User { ip: Some(ip), .. } => *ip,
+            Caller::Key { ip: Some(ip), .. }
+            | Caller::User { ip: Some(ip), .. }
+            | Caller::Anonymous { ip: Some(ip) } => *ip,
             _ => self.peer,
         }
     }

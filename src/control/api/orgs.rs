@@ -6,9 +6,8 @@ use super::{
     error::{ApiError, Wrong},
     operation::{Answer, Call, Operation, Verb, object},
     shape::{Field, Kind, Shape, field},
-    teams::NEW,
 };
-use crate::control::service::NewOrg;
+use crate::control::service::{Caller, NewOrg};
 
 const ORG: Shape = Shape {
     name: "Organization",
@@ -41,9 +40,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "create_org",
         verb: Verb::Post,
         path: "/v1/orgs",
-        text: "Makes an organization.",
+        text: "Makes an organization and invites its first administrator by mail.",
         query: &[],
-        body: NEW,
+        body: &[
+            field("name", Kind::Name(100), "Its name for people.").required(),
+            field("slug", Kind::Text, "Its name in commands: a-z, 0-9 and inner `-`."),
+            field(
+                "admin_email",
+                Kind::Text,
+                "Whom to invite with the highest role; the operator may leave it out.",
+            ),
+        ],
         answer: Answer::Made(&ORG),
         run: |call| Box::pin(create(call)),
     },
@@ -92,7 +99,11 @@ async fn list(call: Call) -> Result<Value, ApiError> {
 
 async fn create(call: Call) -> Result<Value, ApiError> {
     let new = NewOrg { name: call.body.sure("name"), slug: call.body.owned("slug") };
-    object(&call.control.create_org(call.caller(), &new).await?)
+    let admin = call.body.text("admin_email");
+    if admin.is_none() && !matches!(call.caller(), Caller::Operator) {
+        return Err(Wrong::new("admin_email", "name who is to be the first administrator").into());
+    }
+    object(&call.control.found_org(call.caller(), &new, admin).await?)
 }
 
 async fn get(call: Call) -> Result<Value, ApiError> {

@@ -17,7 +17,7 @@ const HELD: Shape = Shape {
     ],
 };
 
-const USER: Shape = Shape {
+pub(super) const USER: Shape = Shape {
     name: "User",
     fields: &[
         field("id", Kind::Id, "Their id."),

@@ -29,6 +29,12 @@ use crate::{
 pub enum Caller {
     /// Whoever runs the gateway, on its own machine: bound by the rules of the platform, by no role.
     Operator,
+    /// Somebody who has shown no credential. What they may do at all proves itself by what they send; nothing that
+    /// needs a right can be done by them.
+    Anonymous {
+        /// From where.
+        ip: Option<IpAddr>,
+    },
     /// A person who has signed in.
     User {
         /// Who.
@@ -108,6 +114,7 @@ impl Who {
     ) -> Result<Self, ServiceError> {
         match caller {
             Caller::Operator => Ok(Self::Operator),
+            Caller::Anonymous { .. } => Err(ServiceError::Forbidden("nobody has signed in".into())),
             Caller::User { id, ip, team } => {
                 let user = users::find(conn, *id).await?.filter(User::active);
                 let user = user.ok_or_else(|| ServiceError::Forbidden("this account may not act".into()))?;

@@ -1,6 +1,6 @@
 //! Why a use case was not carried out. What is said here may be shown to whoever asked.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::store::StoreError;
 
@@ -36,6 +36,23 @@ pub enum ServiceError {
     /// The caller may not.
     #[error("{0}")]
     Forbidden(String),
+    /// The caller may, but not so often.
+    #[error("{text}")]
+    RateLimited {
+        /// How many are accepted.
+        text: String,
+        /// How long until the next is.
+        wait: Duration,
+    },
+    /// No invitation has this token, or none that can be accepted; told apart by nothing.
+    #[error("the invitation is unknown, was used or was taken back: ask for a new one")]
+    NotInvited,
+    /// The token is right, and too old.
+    #[error("the invitation has expired: ask for a new one")]
+    InvitationExpired,
+    /// Not the password of the account that the request is for.
+    #[error("this address has an account, and this is not its password")]
+    WrongPassword,
     /// The caller lacks a permission, named as the profile names it.
     #[error("this needs the permission {0}")]
     Lacks(String),
@@ -59,6 +76,9 @@ impl ServiceError {
             Self::LimitReached(_) => "limit_reached",
             Self::NotFound { .. } => "not_found",
             Self::Forbidden(_) => "forbidden",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::NotInvited | Self::WrongPassword => "credential_invalid",
+            Self::InvitationExpired => "credential_expired",
             Self::Lacks(_) => "scope_insufficient",
             Self::Store(_) => "store_unavailable",
             Self::Secret(_) => "overloaded",

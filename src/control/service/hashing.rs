@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use tokio::sync::Semaphore;
 
 use super::error::ServiceError;
@@ -42,6 +42,21 @@ impl Hashing {
             let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
             let hash = hasher.hash_password(text.as_bytes()).map_err(|error| secret(&error))?;
             Ok(PasswordHash(hash.to_string()))
+        })
+        .await
+    }
+
+    /// Whether this is the password. Without a stored hash it is not, at the same cost.
+    pub(super) async fn is_password(
+        &self,
+        text: String,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, ServiceError> {
+        let Some(hash) = hash else { return self.password(text).await.map(|_| false) };
+        self.run(move || {
+            let hash = argon2::PasswordHash::new(&hash.0)
+                .map_err(|_| ServiceError::Secret("a stored hash is damaged".into()))?;
+            Ok(Argon2::default().verify_password(text.as_bytes(), &hash).is_ok())
         })
         .await
     }

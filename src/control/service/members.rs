@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Caller, Control, Page, PageOf, ServiceError, caller::Who, orgs, rights::Rights, teams, users, work::Deed,
+    Caller, Control, Page, PageOf, ServiceError, caller::Who, invitations, orgs, rights::Rights, teams,
+    users, work::Deed,
 };
 use crate::{
     domain::{
@@ -154,6 +155,8 @@ impl Control {
         may_change(&rights.book(profile), &work.who, &place, before.role.as_deref(), None)?;
         keep_one(profile, &mut work.tx, &work.who, &user, team, before.role.as_deref()).await?;
         memberships::remove(&mut work.tx, user.id, team).await?;
+        // A link that still lies in their mail must not bring them back.
+        invitations::close(&mut work.tx, org, &user.email, invitations::Into::Place(team), work.now).await?;
         // Who is a member nowhere is in no group either, or would be back in all of them on the day they return.
         if memberships::of_user(&mut work.tx, user.id).await?.is_empty() {
             groups::remove_from_all(&mut work.tx, user.id).await?;

@@ -12,8 +12,11 @@ mod error;
 mod fields;
 mod groups;
 mod hashing;
+mod invitations;
 mod keys;
+mod mails;
 mod members;
+mod notices;
 mod once;
 mod orgs;
 mod page;
@@ -27,7 +30,7 @@ mod tests;
 mod users;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::{
     applied::Applied,
@@ -35,10 +38,12 @@ pub use self::{
     caller::Caller,
     error::{FieldError, ServiceError},
     groups::{GroupChanges, GroupMemberView, GroupView, NewGroup},
+    invitations::{Acceptance, Accepted, InvitationView, InviteTo, NewInvitation, OpenInvitation},
     keys::{
         Created, IMPORT_BATCH, Imported, KeyChanges, KeyFilter, KeyUsage, KeyUsed, KeyView, KnownSources,
         NewKey,
     },
+    mails::Delivered,
     members::MemberView,
     once::Once,
     orgs::NewOrg,
@@ -50,8 +55,8 @@ pub use self::{
     users::{NewUser, UserView},
 };
 use crate::{
-    config::KeyUseEvents,
-    domain::{key::secret::MacKey, profile::Profile, time::Clock},
+    config::{Config, Invitations, KeyUseEvents, Mail},
+    domain::{key::secret::MacKey, profile::Profile, seal::SealKey, time::Clock},
     store::Store,
     telemetry::metrics::Metrics,
 };
@@ -67,6 +72,34 @@ pub struct Settings {
     pub accept_foreign: bool,
     /// Which uses of keys are events.
     pub key_use: KeyUseEvents,
+    /// How mails leave; none: none does.
+    pub mail: Option<Arc<Mail>>,
+    /// Certificates that are trusted beside the machine's, for a mail server.
+    pub ca: Option<PathBuf>,
+    /// Rules for invitations.
+    pub invitations: Invitations,
+    /// How people reach the gateway: a scheme and an authority, for links.
+    pub public_url: String,
+}
+
+impl Settings {
+    /// From a configuration; `gateway` is where the gateway listens.
+    pub fn of(config: &Config, gateway: SocketAddr) -> Self {
+        let public_url = match &config.listen.public_url {
+            Some(url) => url.to_string().trim_end_matches('/').to_owned(),
+            None => format!("http://{gateway}"),
+        };
+        Self {
+            rotation_grace: config.keys.rotation_grace,
+            bcrypt_cost: config.keys.bcrypt_cost,
+            accept_foreign: config.keys.accept_foreign,
+            key_use: config.audit.api_key_use,
+            mail: config.mail.clone(),
+            ca: config.outbound.ca.clone(),
+            invitations: config.invitations.clone(),
+            public_url,
+        }
+    }
 }
 
 /// Everything that a [`Control`] is made of.
@@ -80,6 +113,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Makes the fast proof that is stored beside a new key's hash.
     pub mac_key: MacKey,
+    /// Seals what has to be read again.
+    pub seal_key: SealKey,
     /// From the configuration.
     pub settings: Settings,
     /// How far the node that this runs in has applied the feed.

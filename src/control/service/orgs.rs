@@ -3,10 +3,22 @@
 use serde_json::json;
 
 use super::{
-    Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, keys::revoke_within, work::Deed,
+    Caller, Control, FieldError, Page, PageOf, ServiceError,
+    caller::Who,
+    fields,
+    invitations::Wanted,
+    keys::revoke_within,
+    teams,
+    work::{Deed, Work},
 };
 use crate::{
-    domain::{boundary::Boundary, id::OrgId, profile::control},
+    domain::{
+        boundary::Boundary,
+        email::{Email, NotAnEmail},
+        id::OrgId,
+        profile::control,
+        role::Level,
+    },
     store::{Conn, changes::Subject, orgs, orgs::Org},
 };
 
@@ -24,24 +36,60 @@ const LONGEST_NAME: usize = 100;
 impl Control {
     /// Makes an organization.
     pub async fn create_org(&self, caller: &Caller, new: &NewOrg) -> Result<Org, ServiceError> {
+        self.found_org(caller, new, None).await
+    }
+
+    /// Makes an organization and invites its first administrator, who gets the highest role. Where that is held in a
+    /// team, there is a first team too.
+    pub async fn found_org(
+        &self,
+        caller: &Caller,
+        new: &NewOrg,
+        admin: Option<&str>,
+    ) -> Result<Org, ServiceError> {
+        let admin = admin
+            .map(fields::email)
+            .transpose()
+            .map_err(|_| ServiceError::field("admin_email", NotAnEmail.to_string()))?;
         let mut work = self.begin(caller).await?;
+        if let Some(own) = work.who.org() {
+            work.who.require(self.profile(), control::ORG_CREATE, &Boundary::Org(own))?;
+        }
+        if matches!(work.who, Who::Key(..)) {
+            return Err(ServiceError::Forbidden("an API key may not create organizations".into()));
+        }
         let name = fields::name("name", &new.name, LONGEST_NAME)?;
         let slug = match &new.slug {
             Some(slug) => fields::slug(slug)?,
             None => free_slug(&mut work.tx, &name).await?,
         };
         let org = Org { id: OrgId::new(work.now), slug, name, created_at: work.now };
-        if let Some(own) = work.who.org() {
-            work.who.require(self.profile(), control::ORG_CREATE, &Boundary::Org(own))?;
-        }
         if orgs::find_by_slug(&mut work.tx, &org.slug).await?.is_some() {
             return Err(ServiceError::Conflict(format!("the slug `{}` is taken", org.slug)));
         }
         orgs::insert(&mut work.tx, &org).await?;
         let detail = json!({ "slug": org.slug, "name": org.name });
         work.record(deed(&org, "create", "org.created", detail)).await?;
+        if let Some(email) = &admin {
+            self.invite_first(&mut work, &org, email).await?;
+        }
         work.finish(&org).await?;
         Ok(org)
+    }
+
+    async fn invite_first(&self, work: &mut Work<'_>, org: &Org, email: &Email) -> Result<(), ServiceError> {
+        self.may_mail(email).map_err(|error| match error {
+            ServiceError::InvalidField(wrong) => ServiceError::InvalidField(
+                wrong.into_iter().map(|wrong| FieldError { field: "admin_email", ..wrong }).collect(),
+            ),
+            other => other,
+        })?;
+        self.keep_pace(work).await?;
+        let highest = self.profile().roles.highest();
+        let (role, level) = (highest.name.clone(), highest.level);
+        let team = if level == Level::Team { Some(teams::first(work, org.id).await?) } else { None };
+        let wanted = Wanted { org, team, email, role: Some(&*role), message: None };
+        self.write_invitation(work, &wanted).await.map(drop)
     }
 
     /// The organizations that the caller can see.

@@ -178,9 +178,10 @@ impl Control {
         let role = self.own_role(&mut work, named).await?;
         let uses = roles::uses(&mut work.tx, role.org_id, &role.name, work.now).await?;
         if uses != roles::Uses::default() {
-            let roles::Uses { members, groups, keys } = uses;
+            let roles::Uses { members, groups, keys, invitations } = uses;
             return Err(ServiceError::Conflict(format!(
-                "`{}` is in use ({members} people, {groups} groups, {keys} keys): take it away from them first",
+                "`{}` is in use ({members} people, {groups} groups, {keys} keys, {invitations} invitations): \
+                 take it away from them first",
                 role.name
             )));
         }

@@ -3,7 +3,12 @@
 use serde_json::json;
 
 use super::{
-    Caller, Control, Page, PageOf, ServiceError, caller::Who, fields, keys::revoke_within, orgs, work::Deed,
+    Caller, Control, Page, PageOf, ServiceError,
+    caller::Who,
+    fields,
+    keys::revoke_within,
+    orgs,
+    work::{Deed, Work},
 };
 use crate::{
     domain::{
@@ -123,6 +128,15 @@ impl Control {
         work.changed(&Subject::Org(team.org_id)).await?;
         work.finish(&()).await
     }
+}
+
+/// The first team of a new organization.
+pub(super) async fn first(work: &mut Work<'_>, org: OrgId) -> Result<TeamId, ServiceError> {
+    let (id, slug, name) = (TeamId::new(work.now), "default".to_owned(), "Default".to_owned());
+    let team = Team { id, org_id: org, slug, name, created_at: work.now };
+    teams::insert(&mut work.tx, &team).await?;
+    work.record(deed(&team, "create", "team.created")).await?;
+    Ok(team.id)
 }
 
 /// The team with this id or slug, in `org` where that is known, unless it is not the caller's to know of.

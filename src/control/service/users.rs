@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Caller, Control, Page, PageOf, ServiceError,
     caller::Who,
-    fields,
+    fields, invitations,
     keys::record_ended,
     members, orgs,
     rights::Rights,
@@ -74,7 +74,7 @@ const LONGEST_NAME: usize = 100;
 impl Control {
     /// Adds a person with a role.
     pub async fn create_user(&self, caller: &Caller, new: &NewUser) -> Result<UserView, ServiceError> {
-        let email = fields::email(&new.email)?;
+        let email = fields::email(&new.email)?.to_string();
         let name = fields::name("name", &new.name, LONGEST_NAME)?;
         // The costly part happens before the write lock is taken, and only for those who may.
         let password = match &new.password {
@@ -230,6 +230,9 @@ impl Control {
         self.may_touch(&mut work, &user, control::MEMBER_REMOVE, true).await?;
         let ended = keys::revoke_of_owner(&mut work.tx, user.id, work.now).await?;
         users::remove(&mut work.tx, user.id, work.now).await?;
+        // A link that still lies in their mail must not bring them back.
+        invitations::close(&mut work.tx, user.org_id, &user.email, invitations::Into::Anywhere, work.now)
+            .await?;
         let because = json!({ "because": "its owner was removed" });
         record_ended(&mut work, user.org_id, &ended, &because).await?;
         let detail = json!({ "email": user.email, "keys_revoked": ended.len() });
@@ -309,7 +312,7 @@ pub(super) async fn view(conn: &mut Conn, user: User) -> Result<UserView, Servic
     })
 }
 
-fn deed(
+pub(super) fn deed(
     user: &User,
     team: Option<TeamId>,
     action: &'static str,

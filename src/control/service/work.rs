@@ -51,6 +51,11 @@ impl Control {
 }
 
 impl Control {
+    /// A use case in a transaction that has begun already, by somebody who has become known in it.
+    pub(super) fn begun(&self, tx: Tx, now: Timestamp, who: Who) -> Work<'_> {
+        Work { tx, now, who, control: self, recorded: Vec::new() }
+    }
+
     /// Counts what was added to the audit trail, by verb.
     pub(super) fn count_recorded(&self, verbs: impl IntoIterator<Item = &'static str>) {
         if let Some(metrics) = &self.0.metrics {

@@ -2,6 +2,7 @@
 
 pub mod grant;
 pub mod secret;
+pub mod signing;
 pub mod standing;
 pub mod state;
 pub mod token;

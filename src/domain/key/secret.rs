@@ -158,6 +158,8 @@ pub enum KeyHash {
     Bcrypt(String),
     /// SHA-256 of the whole key: how some platforms keep high-entropy keys; accepted by import.
     Sha256([u8; 32]),
+    /// Of a key of which nothing is ever sent, because its holder signs with a pair of keys: no text proves it.
+    Nothing,
 }
 
 /// Text that is no hash we can verify.
@@ -177,6 +179,9 @@ pub enum BadHash {
 pub struct HashFailed(String);
 
 impl KeyHash {
+    /// How [`Nothing`](Self::Nothing) is stored. No hash of a key, so nothing that an import may bring.
+    pub const NOTHING: &str = "none";
+
     /// Hashes a new key. Refuses text that bcrypt would cut at 72 bytes instead of hashing a part of it.
     pub fn bcrypt(key: &str, cost: u32) -> Result<Self, HashFailed> {
         bcrypt::non_truncating_hash(key, cost)
@@ -209,6 +214,7 @@ impl KeyHash {
     /// (R002_01 leaves it open), so `imported` hashes are tried on that too.
     pub fn verify(&self, key: &Presented<'_>, imported: bool) -> bool {
         match self {
+            Self::Nothing => false,
             Self::Sha256(hash) => Sha256::digest(key.text.as_bytes()).ct_eq(hash).into(),
             Self::Bcrypt(hash) => {
                 let proves = |text: &str| bcrypt::non_truncating_verify(text, hash).unwrap_or(false);
@@ -222,6 +228,7 @@ impl KeyHash {
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Nothing => f.write_str(Self::NOTHING),
             Self::Bcrypt(hash) => f.write_str(hash),
             Self::Sha256(hash) => {
                 f.write_str("sha256:")?;
@@ -233,7 +240,11 @@ impl fmt::Display for KeyHash {
 
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_slow() { "Bcrypt(..)" } else { "Sha256(..)" })
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Bcrypt(_) => "Bcrypt(..)",
+            Self::Sha256(_) => "Sha256(..)",
+        })
     }
 }
 

@@ -46,6 +46,21 @@ pub enum Failure {
         /// The public characters it came with, for the log; empty when it had none.
         prefix: Box<str>,
     },
+    /// A key that signs was sent as it is. Told only to whoever has proved it.
+    SignatureRequired {
+        /// The key's public characters.
+        prefix: Box<str>,
+    },
+    /// A signature that does not count: wrong, too old, or over too little.
+    SignatureInvalid {
+        /// The public characters of the key that it names, if it names one.
+        prefix: Box<str>,
+    },
+    /// A signature that has counted before.
+    Replayed {
+        /// The key's public characters.
+        prefix: Box<str>,
+    },
     /// A token whose time is over; its issuer's signature was proved.
     Expired,
     /// A token that its issuer signed, for somebody who has no account here.
@@ -77,7 +92,7 @@ pub struct Keys {
     pace: Arc<Pace>,
     clock: Clock,
     accept_foreign: bool,
-    misses: Option<Misses>,
+    misses: Option<Arc<Misses>>,
 }
 
 impl Keys {
@@ -109,7 +124,7 @@ impl Keys {
     /// The same, and misses of keys are counted.
     #[must_use]
     pub fn watched(self, misses: Misses) -> Self {
-        Self { misses: Some(misses), ..self }
+        Self { misses: Some(Arc::new(misses)), ..self }
     }
 
     /// Somebody came with this key's public characters and could not prove to hold it.
@@ -119,9 +134,19 @@ impl Keys {
         }
     }
 
+    /// The misses of keys, for whoever proves other credentials.
+    pub(super) fn misses(&self) -> Option<Arc<Misses>> {
+        self.misses.clone()
+    }
+
     /// The budgets of failures, for whoever proves other credentials.
     pub fn failures(&self) -> Arc<Failures> {
         Arc::clone(&self.failures)
+    }
+
+    /// How long being wrong takes, for whoever proves other credentials.
+    pub(super) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     /// Learns how long a verification takes, so that the first failure already takes as long.
@@ -159,13 +184,13 @@ impl Keys {
                 .map_err(|Overloaded| Failure::Overloaded)?
         {
             if record.is_live(rules.generation) {
-                return Ok(Arc::clone(record));
+                return sent(Arc::clone(record));
             }
             // bcrypt may have kept it waiting for seconds: what the key may do has changed meanwhile.
             if let Some(now) = self.cache.find(&lookup, rules).await.map_err(Failure::Store)?
                 && now.id == record.id
             {
-                return Ok(now);
+                return sent(now);
             }
         }
         Err(self.wrong(record.as_deref(), &presented, &lookup, client, began).await)
@@ -269,4 +294,13 @@ impl Keys {
         self.pace.wait(began).await;
         if allowed { Failure::Invalid { prefix } } else { Failure::TooMany { prefix } }
     }
+}
+
+/// A proved key, unless it is one whose requests are signed: what is never sent cannot be stolen on its way, and
+/// whoever sends it has to learn that they do.
+fn sent(record: Arc<Record>) -> Result<Arc<Record>, Failure> {
+    if record.signer.is_none() {
+        return Ok(record);
+    }
+    Err(Failure::SignatureRequired { prefix: record.principal.credential.clone() })
 }

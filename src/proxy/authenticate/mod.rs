@@ -3,4 +3,6 @@
 pub mod jwt;
 pub mod key;
 mod pace;
+pub mod replay;
 pub mod session;
+pub mod signed;

@@ -34,6 +34,7 @@ pub enum Inbound {
 }
 
 /// A body in memory.
+#[derive(Default)]
 pub struct Held {
     data: Bytes,
     trailers: Option<HeaderMap>,
@@ -94,6 +95,13 @@ impl Inbound {
         let (data, trailers) = reading.await.map_err(|_| Unheld::Stalled)??;
         *self = Self::Held(Held { data: data.clone(), trailers, _place: place });
         Ok(data)
+    }
+}
+
+/// No body.
+impl Default for Inbound {
+    fn default() -> Self {
+        Self::Held(Held::default())
     }
 }
 

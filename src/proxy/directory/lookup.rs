@@ -52,9 +52,8 @@ impl Vouched {
     pub fn new(email: String, id: Option<String>, ends_at: Timestamp, token: Digest) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let name = id.filter(|id| (1..=LONGEST_NAME).contains(&id.len()) && id.bytes().all(plain));
-        let credential = name.unwrap_or_else(|| {
-            token.bytes().iter().take(8).fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
-        });
+        let beginning = token.bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let credential = name.unwrap_or_else(|| format!("{beginning:016x}"));
         Self { email: email.into(), credential: credential.into(), ends_at, token }
     }
 }

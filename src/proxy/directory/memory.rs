@@ -1,7 +1,7 @@
 //! A directory in memory, for benches and for tests of the path without a store.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -9,11 +9,14 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{Answer, Change, Changes, Directory, Entry, Lookup, Rules, Subject};
-use crate::domain::{
-    access::CredentialId,
-    id::{ChangeId, KeyId},
-    key::secret::Mac,
-    time::Timestamp,
+use crate::{
+    domain::{
+        access::CredentialId,
+        id::{ChangeId, KeyId},
+        key::{secret::Mac, token::Digest},
+        time::Timestamp,
+    },
+    proxy::authenticate::replay::{Nonce, Nonces, Taken},
 };
 
 /// Credentials by name, and the changes made to them.
@@ -27,6 +30,7 @@ pub struct MemoryDirectory {
 struct State {
     entries: HashMap<Lookup, Entry>,
     changes: Vec<Change>,
+    nonces: HashSet<(KeyId, Digest)>,
 }
 
 impl MemoryDirectory {
@@ -80,5 +84,13 @@ impl Directory for MemoryDirectory {
             .filter(|entry| entry.id == CredentialId::Key(key))
             .filter_map(|entry| entry.proof.as_mut())
             .for_each(|proof| proof.mac = Some(mac));
+    }
+}
+
+/// For as long as this is there.
+impl Nonces for MemoryDirectory {
+    fn take(&self, nonce: Nonce) -> Answer<'_, Taken> {
+        let new = self.state().nonces.insert((nonce.key, nonce.digest));
+        Box::pin(std::future::ready(Ok(if new { Taken::New } else { Taken::Again })))
     }
 }

@@ -20,6 +20,7 @@ pub use lookup::{Lookup, Vouched};
 pub use record::{Proof, Record};
 pub use rules::Rules;
 
+use super::authenticate::signed::Signer;
 use crate::domain::{
     access::{CredentialId, Principal, RatePerMinute},
     id::{ChangeId, KeyId, OrgId},
@@ -67,6 +68,8 @@ pub struct Entry {
     pub rate: Option<RatePerMinute>,
     /// What proves a key; none: it is found by the digest of all of it, and whoever has that has it.
     pub proof: Option<Proof>,
+    /// What verifies the requests of a key that signs.
+    pub signer: Option<Signer>,
     /// When a rotation replaced it.
     pub rotated_at: Option<Timestamp>,
     /// For a session: when it was last used, as far as that was written down.

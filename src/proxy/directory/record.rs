@@ -13,6 +13,7 @@ use crate::{
         key::token::Presented,
     },
     proxy::{
+        authenticate::signed::Signer,
         identity::Identity,
         throttle::{Limiter, Sunset},
     },
@@ -58,6 +59,8 @@ pub struct Record {
     pub principal: Principal,
     /// What proves a key; none: it was found by the digest of all of it.
     pub proof: Option<Proof>,
+    /// What verifies the requests of a key that signs; such a key is never accepted as it is.
+    pub signer: Option<Signer>,
     /// The headers that tell the upstream who is calling.
     pub identity: Identity,
     /// Its rate limit, shared along a rotation chain.
@@ -83,6 +86,7 @@ impl Record {
             sunset: Sunset::new(&entry.principal.life, entry.rotated_at),
             principal: entry.principal,
             proof: entry.proof,
+            signer: entry.signer,
             limiter,
             generation: rules.generation,
             live: AtomicBool::new(true),

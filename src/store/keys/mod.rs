@@ -1,15 +1,17 @@
 //! API keys: what a row holds ([`Key`]), and the statements on it. Looking one up for a decision is `held`,
-//! counting and listing `list`, changing `write`.
+//! counting and listing `list`, changing `write`, how requests are signed `signing`.
 
 mod held;
 mod list;
+mod signing;
 mod write;
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::net::IpAddr;
 
 pub use self::{
     held::{FOREIGN_PREFIX, Held, Minter, Person, digest_lookup, find, find_by_prefix, find_foreign},
     list::{Census, Filter, Listed, Page, active_families, census, find_any, has_children, is_taken, list},
+    signing::{SealedKey, SecurityLevel, Signing, sealed, signing_place},
     write::{
         Details, Ended, insert, link_successor, move_children, revoke, revoke_of_children, revoke_of_owner,
         revoke_within, set_details, set_life, set_mac,
@@ -29,44 +31,6 @@ use crate::domain::{
     },
     time::Timestamp,
 };
-
-/// How a request has to carry the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecurityLevel {
-    /// As it is (R001_04).
-    Standard,
-    /// As a signature over the request (R001_05).
-    Advanced,
-}
-
-impl SecurityLevel {
-    /// The name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Advanced => "advanced",
-        }
-    }
-}
-
-impl fmt::Display for SecurityLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Text that names no security level.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a security level: expected standard or advanced")]
-pub struct NotALevel;
-
-impl FromStr for SecurityLevel {
-    type Err = NotALevel;
-
-    fn from_str(text: &str) -> Result<Self, NotALevel> {
-        [Self::Standard, Self::Advanced].into_iter().find(|level| level.as_str() == text).ok_or(NotALevel)
-    }
-}
 
 /// How a key is found when somebody presents it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +124,7 @@ macro_rules! columns {
          k.name, k.description, k.prefix, k.foreign_lookup, k.hash, k.mac, k.imported_at, k.scopes, k.roles,
          k.effective_role, k.security_level, k.environment, k.rate_limit_per_minute, k.allowed_ips, k.created_at,
          k.expires_at, k.grace_until, k.revoked_at, k.last_used_at, k.last_used_ip, k.usage_count, k.rotated_from,
-         k.rotated_to"
+         k.rotated_to, k.signing"
     };
 }
 use columns;
@@ -187,13 +151,13 @@ fn parse(row: &Row) -> Result<Key, StoreError> {
         description: columns.maybe_text("description")?,
         prefix: columns.text("prefix")?,
         lookup: columns.maybe_text("foreign_lookup")?.map_or(Lookup::Public, Lookup::Foreign),
-        hash: KeyHash::parse(&columns.text("hash")?).map_err(|error| columns.bad("hash", error))?,
+        hash: hash(&columns)?,
         mac: mac(&columns)?,
         imported_at: columns.maybe_time("imported_at")?,
         scopes: columns.maybe_list("scopes")?,
         roles: columns.maybe_list("roles")?,
         effective_role: columns.maybe_text("effective_role")?,
-        security_level: columns.parse("security_level")?,
+        security_level: SecurityLevel::read(&columns)?,
         environment: columns.maybe_text("environment")?,
         rate: rate(&columns)?,
         networks: Networks::parse(&columns.list("allowed_ips")?)
@@ -228,6 +192,13 @@ fn rate(columns: &Columns<'_>) -> Result<Option<RatePerMinute>, StoreError> {
     let Some(number) = columns.maybe_number("rate_limit_per_minute")? else { return Ok(None) };
     let rate = u32::try_from(number).ok().and_then(|number| RatePerMinute::new(number).ok());
     rate.map(Some).ok_or_else(|| columns.bad("rate_limit_per_minute", "not a rate"))
+}
+
+fn hash(columns: &Columns<'_>) -> Result<KeyHash, StoreError> {
+    match columns.text("hash")?.as_str() {
+        KeyHash::NOTHING => Ok(KeyHash::Nothing),
+        text => KeyHash::parse(text).map_err(|error| columns.bad("hash", error)),
+    }
 }
 
 fn mac(columns: &Columns<'_>) -> Result<Option<Mac>, StoreError> {

@@ -24,9 +24,9 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<(), StoreError> {
         "INSERT INTO api_keys (id, org_id, team_id, project_id, scope, owner_user_id, created_by, parent_id,
              family_id, name, description, prefix, foreign_lookup, hash, mac, imported_at, scopes, roles,
              effective_role, security_level, environment, rate_limit_per_minute, allowed_ips, created_at,
-             expires_at, grace_until, revoked_at, rotated_from, rotated_to)
+             expires_at, grace_until, revoked_at, rotated_from, rotated_to, signing)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-             $22, $23, $24, $25, $26, $27, $28, $29)",
+             $22, $23, $24, $25, $26, $27, $28, $29, $30)",
     )
     .bind(key.id.to_string())
     .bind(key.boundary.org().to_string())
@@ -57,6 +57,7 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<(), StoreError> {
     .bind(key.life.revoked_at.map(Timestamp::micros))
     .bind(key.rotated_from.map(|id| id.to_string()))
     .bind(key.rotated_to.map(|id| id.to_string()))
+    .bind(key.security_level.signing_text())
     .execute(&mut **tx)
     .await?;
     Ok(())

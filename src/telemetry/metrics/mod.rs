@@ -24,7 +24,7 @@ use self::{family::Family, state::Caches, traffic::Traffic};
 pub use self::{
     auth::{AuthMetrics, Outcome},
     cells::{Counter, Held, Histogram, Level},
-    state::{AlertMetrics, CacheMetrics, ConfigMetrics, HashingMetrics, StoreMetrics},
+    state::{AlertMetrics, CacheMetrics, ConfigMetrics, HashingMetrics, MailMetrics, StoreMetrics},
     traffic::{RouteMetrics, UpstreamMetrics},
 };
 
@@ -36,6 +36,8 @@ pub struct Metrics {
     pub hashing: HashingMetrics,
     /// The store, the change feed and what is kept there.
     pub store: StoreMetrics,
+    /// Mails on their way out.
+    pub mails: MailMetrics,
     /// The configuration file.
     pub config: ConfigMetrics,
     /// Lines that the access log had to drop.
@@ -73,6 +75,7 @@ impl Metrics {
             auth: AuthMetrics::register(&registry)?,
             hashing: HashingMetrics::register(&registry)?,
             store: StoreMetrics::register(&registry)?,
+            mails: MailMetrics::register(&registry)?,
             config: ConfigMetrics::register(&registry)?,
             access_log_dropped: single(
                 "latchgate_access_log_dropped_total",

@@ -83,6 +83,36 @@ pub struct AlertMetrics {
     pub dropped: Arc<Counter>,
 }
 
+/// Mails on their way out.
+#[derive(Debug)]
+pub struct MailMetrics {
+    /// How many are not delivered yet.
+    pub waiting: IntGauge,
+    attempts: Arc<Family<Counter>>,
+}
+
+impl MailMetrics {
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            waiting: gauge(registry, "latchgate_mails_waiting", "Mails that are not delivered yet.")?,
+            attempts: Family::register(
+                registry,
+                "latchgate_mail_attempts_total",
+                "Attempts to deliver a mail, by what came of them.",
+                &["outcome"],
+                Counter::default,
+            )?,
+        })
+    }
+
+    /// So many attempts came to this: `sent`, `postponed`, `given_up`.
+    pub fn count(&self, outcome: &'static str, attempts: u32) {
+        if attempts > 0 {
+            self.attempts.with(&[outcome]).add(u64::from(attempts));
+        }
+    }
+}
+
 /// The configuration file.
 #[derive(Debug)]
 pub struct ConfigMetrics {

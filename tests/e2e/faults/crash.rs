@@ -37,11 +37,12 @@ fn a_thousand_changes() {
             };
             let created = control.create_key(&Caller::Operator, &new).await.expect("a key");
             let id = created.key.id.to_string();
-            writeln!(out, "created {id} {}", created.token.reveal()).expect("say so");
+            writeln!(out, "created {id} {}", created.full().expect("a key")).expect("say so");
             control.rename_key(&Caller::Operator, &id, "renamed").await.expect("renamed");
             writeln!(out, "renamed {id}").expect("say so");
             let successor = control.rotate_key(&Caller::Operator, &id, None).await.expect("rotated");
-            writeln!(out, "rotated {id} {} {}", successor.key.id, successor.token.reveal()).expect("say so");
+            writeln!(out, "rotated {id} {} {}", successor.key.id, successor.full().expect("a key"))
+                .expect("say so");
             control.revoke_key(&Caller::Operator, &id).await.expect("revoked");
             writeln!(out, "revoked {id}").expect("say so");
         }

@@ -18,6 +18,7 @@ mod misses;
 mod mutations;
 mod path;
 mod record;
+mod signed;
 mod throttle;
 mod upstream;
 

@@ -16,7 +16,8 @@ use super::{
 };
 
 /// What a store that answers no query looks like, and back.
-const HIDDEN: [(&str, &str); 4] = [
+const HIDDEN: [(&str, &str); 5] = [
+    ("nonces", "hidden_nonces"),
     ("api_keys", "hidden_keys"),
     ("changes", "hidden_changes"),
     ("counters", "hidden_counters"),
@@ -74,13 +75,21 @@ impl Gateway {
     /// Rotates a key; the new full key.
     pub fn rotate(&self, key: &Key) -> String {
         let created = self.control(async |control| control.rotate_key(&By::Operator, &key.id, None).await);
-        created.expect("a successor").token.reveal().to_owned()
+        created.expect("a successor").full().expect("a key").to_owned()
     }
 
     /// Revokes a key.
     pub fn revoke(&self, key: &Key) {
         self.control(async |control| control.revoke_key(&By::Operator, &key.id).await.map(drop))
             .expect("revoked");
+    }
+
+    /// Ends it properly, and gives the folder back.
+    pub fn stop(mut self) -> Site {
+        let app = self.app.take().expect("it runs");
+        self.runtime.block_on(app.shutdown());
+        let lent = Site::lent(self.site.path(""));
+        std::mem::replace(&mut self.site, lent)
     }
 
     /// Makes the store fail every query, as a failing disk would.

@@ -10,6 +10,7 @@ pub mod rawup;
 pub mod relay;
 pub mod request;
 pub mod setup;
+pub mod signer;
 pub mod tools;
 pub mod wait;
 pub mod wrong;

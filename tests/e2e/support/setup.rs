@@ -70,6 +70,11 @@ impl Setup {
             .route(&route("teams", "/teams/{team_id}/{*rest}", "team = \"{team_id}\""))
     }
 
+    /// Mails become files in `outbox`.
+    pub fn mail(self) -> Self {
+        self.set("mail.url", "file:outbox").set("mail.from", "gate@example.com")
+    }
+
     pub fn upstream(self, name: &str, url: &str) -> Self {
         self.push("upstream", &format!("name = \"{name}\"\ntargets = [\"{url}\"]"))
     }

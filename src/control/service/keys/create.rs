@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::{super::caller::Who, KeyView, deed, plan::Plan};
+use super::{super::caller::Who, KeyView, deed, plan::Plan, signing::Forged};
 use crate::{
     control::service::{Caller, Control, ServiceError},
     domain::{
         id::KeyId,
-        key::{secret::KeyHash, state::Life, token::Token},
+        key::{state::Life, token::Token},
         time::Timestamp,
     },
-    store::keys::{self, Key, Lookup, SecurityLevel},
+    store::keys::{self, Key, Lookup},
 };
 
 /// A wanted key. What is left out is filled in by the profile's rules.
@@ -50,7 +50,7 @@ pub struct NewKey {
     pub security_level: Option<String>,
     /// The role that it acts with, at most the issuer's.
     pub effective_role: Option<String>,
-    /// The public half of a signing key.
+    /// The public half of the pair that signs its requests, as PEM.
     pub public_key: Option<String>,
 }
 
@@ -66,8 +66,15 @@ impl NewKey {
 pub struct Created {
     /// The key object.
     pub key: KeyView,
-    /// The full key, to be shown now or never.
-    pub token: Token,
+    /// The full key, to be shown now or never; none for a key of which nothing is ever sent.
+    pub token: Option<Token>,
+}
+
+impl Created {
+    /// The full key's text.
+    pub fn full(&self) -> Option<&str> {
+        self.token.as_ref().map(Token::reveal)
+    }
 }
 
 impl Control {
@@ -77,14 +84,14 @@ impl Control {
         let mut conn = self.store().read().await?;
         let now = self.clock().now();
         let who = Who::read(&mut conn, self.profile(), caller, now).await?;
-        self.plan(&mut conn, &who, new, now).await?;
+        let way = self.plan(&mut conn, &who, new, now).await?.way;
         drop(conn);
-        let (token, hash) = self.forge().await?;
+        let forged = self.forge(way).await?;
 
         let mut work = self.begin(caller).await?;
         let plan = self.plan(&mut work.tx, &work.who, new, work.now).await?;
         let created_by = plan.issuer.as_ref().map(|user| user.email.clone());
-        let key = self.planned(plan, &token, hash, work.now);
+        let key = self.planned(plan, &forged, work.now)?;
         keys::insert(&mut work.tx, &key).await?;
         let detail = json!({
             "name": key.name,
@@ -94,31 +101,18 @@ impl Control {
             "expires_at": key.life.expires_at,
             "issued_for": created_by,
             "parent_id": key.parent,
+            "security_level": key.security_level.as_str(),
         });
         work.record(deed(&key, "create", "api_key.created", detail)).await?;
         work.changed(&key.changed()).await?;
         let view = KeyView::new(key, created_by, work.now);
         work.finish(&view).await?;
-        Ok(Created { key: view, token })
+        Ok(Created { key: view, token: forged.token })
     }
 
-    /// A new key of the profile's shape whose public characters nobody has, with its hash.
-    pub(super) async fn forge(&self) -> Result<(Token, KeyHash), ServiceError> {
-        for _ in 0..16 {
-            let token = self.profile().keys.shape.generate();
-            let token = token.map_err(|error| ServiceError::Secret(error.into()))?;
-            let mut conn = self.store().read().await?;
-            if keys::find_any(&mut conn, token.public()).await?.is_empty() {
-                drop(conn);
-                return self.0.hashing.key(token, self.settings().bcrypt_cost).await;
-            }
-        }
-        Err(ServiceError::Conflict("no free prefix was found: the profile's public part is too short".into()))
-    }
-
-    fn planned(&self, plan: Plan, token: &Token, hash: KeyHash, now: Timestamp) -> Key {
+    fn planned(&self, plan: Plan, forged: &Forged, now: Timestamp) -> Result<Key, ServiceError> {
         let id = KeyId::new(now);
-        Key {
+        Ok(Key {
             id,
             boundary: plan.boundary,
             owner: plan.owner,
@@ -127,15 +121,15 @@ impl Control {
             family: id,
             name: plan.name,
             description: plan.description,
-            prefix: token.public().to_owned(),
+            prefix: forged.prefix.clone(),
             lookup: Lookup::Public,
-            hash,
-            mac: Some(self.0.parts.mac_key.mac(token.reveal())),
+            hash: forged.hash.clone(),
+            mac: forged.mac,
             imported_at: None,
             scopes: plan.scopes,
             roles: plan.roles,
             effective_role: plan.effective_role,
-            security_level: SecurityLevel::Standard,
+            security_level: self.level(forged, id)?,
             environment: plan.environment,
             rate: plan.rate,
             networks: plan.networks,
@@ -145,6 +139,6 @@ impl Control {
             usage_count: 0,
             rotated_from: None,
             rotated_to: None,
-        }
+        })
     }
 }

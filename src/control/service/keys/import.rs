@@ -15,7 +15,10 @@ use crate::{
     domain::{
         boundary::{Boundary, BoundaryKind},
         id::{KeyId, OrgId},
-        key::{secret::KeyHash, state::Life},
+        key::{
+            secret::{BadHash, KeyHash},
+            state::Life,
+        },
         profile::{MissingScopes, Owner},
         time::Timestamp,
     },
@@ -187,6 +190,7 @@ impl Control {
                 Ok((given.to_owned(), Lookup::Foreign(given.to_owned())))
             }
             (KeyHash::Bcrypt(_), _) => Err(expected()),
+            (KeyHash::Nothing, _) => Err(ServiceError::field("hash", BadHash::Form.to_string())),
             (KeyHash::Sha256(_), Some(given)) if !fits(&given) => Err(expected()),
             // Without a given name, the first characters of its hash name it: they tell nothing about the key.
             (KeyHash::Sha256(_), given) => {

@@ -43,18 +43,3 @@ pub(super) fn expiry(
     };
     profile.keys.expiry(now, wanted).map_err(|error| ServiceError::field(field, error.to_string()))
 }
-
-/// Signed requests are not verified by this version, and a key that is meant to be used signed must not be usable raw.
-pub(super) fn refuse_signed(new: &NewKey) -> Result<(), ServiceError> {
-    match new.security_level.as_deref() {
-        None | Some("standard") => {}
-        Some("advanced") => {
-            return Err(ServiceError::field("security_level", "this version knows standard only"));
-        }
-        Some(_) => return Err(ServiceError::field("security_level", "expected standard")),
-    }
-    if new.public_key.is_some() {
-        return Err(ServiceError::field("public_key", "only keys with security_level advanced have one"));
-    }
-    Ok(())
-}

@@ -10,6 +10,7 @@ mod place;
 mod plan;
 mod revoke;
 mod rotate;
+mod signing;
 mod usage;
 mod used;
 mod verify;

@@ -5,8 +5,9 @@ use super::{
     super::{caller::Who, fields},
     NewKey,
     giver::{Giver, giver},
-    limits::{expiry, networks, rate, refuse_signed},
+    limits::{expiry, networks, rate},
     place::boundary,
+    signing::Way,
     wanted::{closure, names, override_role, union_of_roles, wanted_rights},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(super) struct Plan {
     pub(super) rate: Option<RatePerMinute>,
     pub(super) networks: Networks,
     pub(super) expires_at: Option<Timestamp>,
+    pub(super) way: Way,
 }
 
 impl Control {
@@ -58,7 +60,7 @@ impl Control {
         let networks = networks(profile, &new.allowed_ips)?;
         let rate = rate(new.rate_limit_per_minute)?;
         let expires_at = expiry(profile, new, now)?;
-        refuse_signed(new)?;
+        let way = Way::wanted(new)?;
 
         let giver = giver(conn, profile, who, new).await?;
         let boundary = boundary(conn, profile, who, &giver, new).await?;
@@ -132,6 +134,7 @@ impl Control {
             rate,
             networks,
             expires_at,
+            way,
         })
     }
 

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{super::caller::Who, Created, KeyView, announce, authorise, deed, giver::may_issue};
+use super::{
+    super::caller::Who,
+    Created, KeyView, announce, authorise, deed,
+    giver::may_issue,
+    signing::{Forged, Way},
+};
 use crate::{
     control::service::{Caller, Control, ServiceError, work::Work},
     domain::{
         id::KeyId,
         key::{
             grant::Grant,
-            secret::KeyHash,
             state::{Life, Status},
-            token::Token,
         },
         profile::control,
         time::Timestamp,
@@ -42,6 +45,17 @@ impl Control {
         named: &str,
         grace: Option<Duration>,
     ) -> Result<Created, ServiceError> {
+        self.rotate_key_to(caller, named, grace, None).await
+    }
+
+    /// The same for a key that signs with a pair: `public_key` is the public half of the new one, as PEM.
+    pub async fn rotate_key_to(
+        &self,
+        caller: &Caller,
+        named: &str,
+        grace: Option<Duration>,
+        public_key: Option<&str>,
+    ) -> Result<Created, ServiceError> {
         if grace.is_some_and(|grace| grace > LONGEST_GRACE) {
             return Err(ServiceError::field("grace_hours", "expected 0 to 2160"));
         }
@@ -50,16 +64,16 @@ impl Control {
         let mut conn = self.store().read().await?;
         let now = self.clock().now();
         let who = Who::read(&mut conn, self.profile(), caller, now).await?;
-        self.rotation(&mut conn, &who, named, grace, now).await?;
+        let held = self.rotation(&mut conn, &who, named, grace, now).await?.held;
         drop(conn);
-        let (token, hash) = self.forge().await?;
+        let forged = self.forge(Way::again(&held.key.security_level, public_key)?).await?;
 
         let mut work = self.begin(caller).await?;
         let Rotation { held, life, replaced } =
             self.rotation(&mut work.tx, &work.who, named, grace, work.now).await?;
         let created_by = held.issuer.map(|person| person.email);
         let old = held.key;
-        let successor = self.successor(&old, &work.who, &token, hash, work.now);
+        let successor = self.successor(&old, &work.who, &forged, work.now)?;
         keys::insert(&mut work.tx, &successor).await?;
         if let Some(unused) = replaced {
             revoke_unused(&mut work, &unused).await?;
@@ -85,7 +99,7 @@ impl Control {
         announce(&mut work, &successor).await?;
         let view = KeyView::new(successor, created_by, work.now);
         work.finish(&view).await?;
-        Ok(Created { key: view, token })
+        Ok(Created { key: view, token: forged.token })
     }
 
     /// Whether the key can be rotated by the caller, and what would become of it.
@@ -148,7 +162,7 @@ impl Control {
     /// The same key with another text. Those who may issue keys get the same length of life again, as far as the
     /// profile lets keys live that are made now; a key that rotates itself keeps its end, or a stolen one could live
     /// for ever.
-    fn successor(&self, old: &Key, who: &Who, token: &Token, hash: KeyHash, now: Timestamp) -> Key {
+    fn successor(&self, old: &Key, who: &Who, forged: &Forged, now: Timestamp) -> Result<Key, ServiceError> {
         let expires_at = match who {
             Who::Key(..) => old.life.expires_at,
             Who::Operator | Who::Person(..) if old.parent.is_some() => old.life.expires_at,
@@ -157,12 +171,14 @@ impl Control {
                 old.life.expires_at.map(|end| now.after(end.since(old.life.created_at).min(longest)))
             }
         };
-        Key {
-            id: KeyId::new(now),
-            prefix: token.public().to_owned(),
+        let id = KeyId::new(now);
+        Ok(Key {
+            id,
+            prefix: forged.prefix.clone(),
             lookup: Lookup::Public,
-            hash,
-            mac: Some(self.0.parts.mac_key.mac(token.reveal())),
+            hash: forged.hash.clone(),
+            mac: forged.mac,
+            security_level: self.level(forged, id)?,
             imported_at: None,
             life: Life::begin(now, expires_at),
             last_used_at: None,
@@ -171,7 +187,7 @@ impl Control {
             rotated_from: Some(old.id),
             rotated_to: None,
             ..old.clone()
-        }
+        })
     }
 }
 

@@ -246,7 +246,7 @@ fn giver(world: &World, before: &Held, by: &Caller, place: &Boundary) -> Option<
                 rate: None,
             })
         }
-        Caller::Operator => None,
+        Caller::Operator | Caller::Anonymous { .. } => None,
     }
 }
 

@@ -16,7 +16,7 @@ async fn a_new_key_is_proved_by_what_is_stored_and_is_not_stored_itself() {
     let ana = platform.person("ana", "admin").await;
     let made = platform.key(&ana, reading()).await.unwrap();
     let shape = &platform.control.profile().keys.shape;
-    let presented = shape.parse(made.token.reveal()).unwrap();
+    let presented = shape.parse(made.full().unwrap()).unwrap();
     assert_eq!(presented.public, made.key.prefix);
     let mut conn = platform.control.store().read().await.unwrap();
     let held = stored::find_by_prefix(&mut conn, presented.public).await.unwrap().unwrap();
@@ -79,7 +79,8 @@ async fn fields_are_checked() {
         NewKey { allowed_ips: vec![String::new()], ..reading() },
         NewKey { rate_limit_per_minute: Some(0), ..reading() },
         NewKey { rate_limit_per_minute: Some(1 << 40), ..reading() },
-        NewKey { security_level: Some("advanced".into()), ..reading() },
+        NewKey { public_key: Some("x".into()), ..reading() },
+        NewKey { security_level: Some("advanced".into()), public_key: Some("x".into()), ..reading() },
         NewKey { security_level: Some("none".into()), ..reading() },
         NewKey { effective_role: Some("viewer".into()), ..reading() },
     ] {

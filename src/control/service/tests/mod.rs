@@ -2,8 +2,10 @@
 
 mod escalation;
 mod groups;
+mod invitations;
 mod keys;
 mod life;
+mod notices;
 mod people;
 mod rights;
 mod used;
@@ -14,10 +16,12 @@ use super::{
     Applied, Caller, Control, Created, NewKey, NewOrg, NewTeam, NewUser, Parts, ServiceError, Settings,
 };
 use crate::{
+    config::{Mail, MailWay, Sender},
     domain::{
         id::{TeamId, UserId},
         key::secret::{MacKey, RootSecret},
         profile::Profile,
+        seal::SealKey,
         time::{Clock, Timestamp},
     },
     store::{Options, Store},
@@ -62,6 +66,13 @@ impl Platform {
             bcrypt_cost: COST,
             accept_foreign: false,
             key_use: crate::config::KeyUseEvents::Off,
+            mail: Some(Arc::new(Mail {
+                way: MailWay::Folder(directory.path().join("outbox")),
+                from: Sender { name: None, address: "gate@example.com".parse().unwrap() },
+            })),
+            ca: None,
+            invitations: crate::config::Invitations::default(),
+            public_url: "http://127.0.0.1:8080".into(),
         };
         change(&mut settings);
         let control = Control::new(Parts {
@@ -69,6 +80,7 @@ impl Platform {
             profile: Arc::clone(&profile),
             clock: clock.clone(),
             mac_key: MacKey::derive(&RootSecret::parse(&[7; 32]).unwrap()),
+            seal_key: SealKey::derive(&RootSecret::parse(&[7; 32]).unwrap()).unwrap(),
             settings,
             applied: Applied::elsewhere(),
         });
@@ -101,6 +113,24 @@ impl Platform {
 
     async fn key(&self, caller: &Caller, new: NewKey) -> Result<Created, ServiceError> {
         self.control.create_key(caller, &new).await
+    }
+
+    /// Delivers what waits; the mails of all time, oldest first.
+    async fn mails(&self) -> Vec<String> {
+        while self.control.deliver_mails().await.unwrap().sent > 0 {}
+        let Ok(folder) = std::fs::read_dir(self.directory.path().join("outbox")) else { return Vec::new() };
+        let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+        // Ids made in one moment are in no order.
+        files.sort_by_key(|file| std::fs::metadata(file).and_then(|file| file.modified()).unwrap());
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    }
+
+    /// The token of the newest mail.
+    async fn token(&self) -> String {
+        let mails = self.mails().await;
+        let plain = mails.last().expect("a mail").replace("=\r\n", "").replace("=3D", "=");
+        let (_, token) = plain.split_once("accept?token=").expect("a link");
+        token.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
     }
 
     async fn audit(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{admin, administrator, far};
 use crate::support::{
-    program::{Program, Site},
+    program::{Program, Site, run_with},
     rawup::{Answer, Gate, Upstream},
     relay::{self, Loss},
     setup::Setup,
@@ -159,6 +159,42 @@ fn a_wrong_server_is_named() {
     wrong.none("a server");
 }
 
+/// A server that means ill: what it says cannot drive the terminal, a list without an end ends, and a proxy of the
+/// environment does not get to see a token in the clear.
+#[test]
+fn a_hostile_server_gains_nothing() {
+    let endless = r#"{"items":[],"next_cursor":"a"}"#;
+    let painted = r#"{"prefix":"\u001b[2Ja","name":"\u001b[31m","key":"\u009b2Jb\u202e","expires_at":null}"#;
+    let problem = r#"{"code":"conflict","detail":"\u001b]0;x\u0007"}"#;
+    let refusal = format!(
+        "HTTP/1.1 409 Conflict\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\r\n{problem}",
+        problem.len()
+    );
+    let odd = r#"{"items":[null,7,"x",[],{"id":"..","slug":"a"}],"next_cursor":null}"#;
+    for (answer, arguments) in [
+        (json("200 OK", endless), vec!["teams", "list"]),
+        (json("201 Created", painted), CREATE.to_vec()),
+        (json("200 OK", painted), vec!["keys", "revoke", "0192f7c4-5b1e-7c3a-9d2e-1f0a2b3c4d5e"]),
+        (Answer::bytes(&refusal), vec!["teams", "create", "--name", "x"]),
+        (json("200 OK", odd), vec!["users", "set-role", "a@example.com", "--role", "x"]),
+        (json("200 OK", odd), vec!["teams", "delete", "a", "--yes"]),
+        (json("200 OK", odd), vec!["keys", "list"]),
+    ] {
+        let server = Upstream::start(move |_| answer.clone());
+        let proxy = Upstream::echo();
+        let (url, target) = (proxy.url(), server.url());
+        let environment =
+            ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, url.as_str()));
+        let environment = [&[("LATCHGATE_TOKEN", TOKEN)], environment.as_slice()].concat();
+        let arguments = [arguments.as_slice(), &["--server", &target]].concat();
+        let output = run_with(&arguments, "", &environment);
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!((0..=2).contains(&output.code), "{arguments:?}: {output:?}");
+        assert!(!said.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7}']), "{arguments:?}: {output:?}");
+        assert!(server.count() > 0 && server.count() < 10 && proxy.connections() == 0, "{arguments:?}");
+    }
+}
+
 /// A certificate that nobody here vouches for ends it before the token is sent; one that is vouched for does not.
 #[test]
 fn a_certificate_is_checked() {
@@ -201,7 +237,7 @@ fn a_certificate_is_checked() {
     let ask = |host: &str, trusted: &[(&str, &str)]| {
         let server = format!("https://{host}:{port}");
         let environment = [&[("LATCHGATE_TOKEN", TOKEN)], trusted].concat();
-        crate::support::program::run_with(["teams", "list", "--server", &server], "", &environment)
+        run_with(["teams", "list", "--server", &server], "", &environment)
     };
     let (unknown, cert) = (ask("localhost", &[]), path("cert.pem"));
     let trusted = [("SSL_CERT_FILE", cert.as_str())];

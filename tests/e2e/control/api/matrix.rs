@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{World, ask, made, text};
+use crate::support::program::PASSWORD;
 
 /// P361, P362: whoever may not is told so, whoever may not even know gets 404, and what is refused changes nothing.
 /// The operations come from the API's own document, so that a new one cannot be forgotten.
@@ -65,6 +66,11 @@ fn concrete(world: &World, path: &str) -> String {
         let project = ask(&world.root, "POST", &projects, Some(&json!({ "name": "Passing" }))).json();
         path = path.replace("{project_id}", &text(&project, "id"));
     }
+    if path.contains("{invitation_id}") {
+        let invite = ["invitations", "create", "--email", "passing@example.com", "--role", "super_admin"];
+        let invitation = world.program.cli(&[invite.as_slice(), &["--org", "default"]].concat()).json();
+        path = path.replace("{invitation_id}", &text(&invitation, "id"));
+    }
     if path.contains("{key_id}") {
         path = path.replace("{key_id}", &text(&world.team_key("passing"), "id"));
     }
@@ -78,7 +84,7 @@ fn body(world: &World, operation: &str) -> Option<Value> {
             let key = made(&world.root, &json!({ "name": "seen", "scope": "org", "scopes": ["scan:read"] }));
             json!({ "key": key["key"] })
         }
-        "create_org" | "create_team" | "create_project" => json!({ "name": "New" }),
+        "create_team" | "create_project" => json!({ "name": "New" }),
         "create_user" => {
             json!({ "email": "new@example.com", "name": "New", "role": "developer", "team_id": world.team })
         }
@@ -86,6 +92,10 @@ fn body(world: &World, operation: &str) -> Option<Value> {
         | "update_group" => {
             json!({ "name": "Renamed" })
         }
+        "create_org_invitation" => json!({ "email": "new@example.com", "role": "super_admin" }),
+        "create_team_invitation" => json!({ "email": "new@example.com", "role": "developer" }),
+        "accept_invitation" => json!({ "token": "lgi_nobody", "name": "New", "password": PASSWORD }),
+        "create_org" => json!({ "name": "New", "admin_email": "new@example.com" }),
         "create_role" => json!({ "name": "New", "permissions": ["scan:read"] }),
         "create_group" => json!({ "name": "New", "roles": ["super_admin"] }),
         "put_team_member" | "update_team_member" => json!({ "role": "developer" }),

@@ -70,7 +70,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let upstream = Upstream::echo();
-        let site = Site::new(Setup::trustedoss(&upstream));
+        let site = Site::new(Setup::trustedoss(&upstream).mail());
         let team = site.team();
         let other_team =
             text(&site.cli(&["teams", "create", "--org", "default", "--name", "Theirs"]).json(), "id");

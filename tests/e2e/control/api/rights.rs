@@ -37,7 +37,8 @@ fn a_key_mints_within_itself() {
         (with("effective_role", json!("super_admin")), "403 forbidden"),
         (with("org_id", json!("0192f7c4-5b1e-7c3a-9d2e-1f0a2b3c4d5e")), "422 invalid_field"),
         (with("user", json!("ana@example.com")), "422 invalid_field"),
-        (with("security_level", json!("advanced")), "422 invalid_field"),
+        (with("security_level", json!("none")), "422 invalid_field"),
+        (with("public_key", json!("x")), "422 invalid_field"),
         (with("parent_id", json!(null)), "422 invalid_field"),
     ] {
         let before = world.program.site.count("api_keys");

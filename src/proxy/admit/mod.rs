@@ -1,15 +1,19 @@
 //! From a credential to a permit: who it is, whether they may, and whether not too often.
 
-use std::{rc::Rc, sync::Arc};
+mod signed;
 
-use http::HeaderMap;
+use std::{net::IpAddr, rc::Rc, sync::Arc};
+
+use http::Request;
 
 use super::{
     authenticate::key::Failure,
+    body::Inbound,
     credential::{self, Credential, Kind},
     directory::Record,
     record::Exchange,
     reject::Refusal,
+    signature::Found,
 };
 use crate::{
     config::Credentials,
@@ -33,9 +37,9 @@ pub async fn admit(
     exchange: &mut Exchange,
     action: &Action<'_>,
     accepted: Credentials,
-    headers: &mut HeaderMap,
+    request: &mut Request<Inbound>,
 ) -> Result<Admitted, Refusal> {
-    let mut decision = decide(exchange, action, accepted, headers).await;
+    let mut decision = decide(exchange, action, accepted, request).await;
     if let Ok(Admitted { caller: Some(caller), .. }) = &decision {
         match exchange.standing.enter(caller) {
             Ok(()) => exchange.used(caller),
@@ -51,7 +55,7 @@ async fn decide(
     exchange: &mut Exchange,
     action: &Action<'_>,
     accepted: Credentials,
-    headers: &mut HeaderMap,
+    request: &mut Request<Inbound>,
 ) -> Result<Admitted, Refusal> {
     let serving = Rc::clone(&exchange.serving);
     let rules = &serving.snapshot.rules;
@@ -59,12 +63,21 @@ async fn decide(
     let (client, now) = (exchange.client.address, exchange.began.wall);
     if action.public {
         if !keep {
-            credential::discard(headers, rules);
+            credential::discard(request.headers_mut(), rules);
         }
         let permit = access::decide(None, action, client, now).map_err(Refusal::Denied)?;
         return Ok(Admitted { permit, caller: None });
     }
-    let credential = credential::take(headers, rules, keep).map_err(|_| Refusal::CredentialConflict)?;
+    // Read before anything is taken out: what is signed is the request as it was sent.
+    let signature = if accepted.accept_keys() { signed::find(exchange, request) } else { Found::Nothing };
+    let credential =
+        credential::take(request.headers_mut(), rules, keep).map_err(|_| Refusal::CredentialConflict)?;
+    if !matches!(signature, Found::Nothing)
+        && let Some(signed) =
+            Box::pin(signed::judge(exchange, action, request, signature, credential.as_ref())).await
+    {
+        return signed;
+    }
     let (method, accepted) = match credential.as_ref().map(|credential| credential.kind) {
         Some(Kind::Key) => (Method::ApiKey, accepted.accept_keys()),
         Some(Kind::Session) => (Method::Session, accepted.accept_sessions()),
@@ -77,15 +90,21 @@ async fn decide(
     };
     exchange.presented(method);
     let caller = authenticate(exchange, &credential).await?;
-    exchange.proved(&caller);
-    let permit = access::decide(Some(&caller.principal), action, client, now).map_err(|denied| {
+    let permit = permit(exchange, action, &caller)?;
+    Ok(Admitted { permit, caller: Some(caller) })
+}
+
+/// Judges what a proved caller may.
+fn permit(exchange: &mut Exchange, action: &Action<'_>, caller: &Record) -> Result<Permit, Refusal> {
+    exchange.proved(caller);
+    let (client, now) = (exchange.client.address, exchange.began.wall);
+    access::decide(Some(&caller.principal), action, client, now).map_err(|denied| {
         let refusal = Refusal::Denied(denied);
         if matches!(denied, Denied::Revoked | Denied::Expired | Denied::SessionEnded) {
             exchange.failed(&caller.principal.credential, &refusal);
         }
         refusal
-    })?;
-    Ok(Admitted { permit, caller: Some(caller) })
+    })
 }
 
 /// Most requests end here at the first line: a credential that this worker has seen, and nothing has changed.
@@ -101,7 +120,7 @@ async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Resul
         gateway.cache.count_hit(&record);
         return Ok(record);
     }
-    let address = exchange.client.address.unwrap_or(exchange.peer.ip);
+    let address = address(exchange);
     let proved = match credential.kind {
         Kind::Key => gateway.keys.prove(text, digest, rules, address).await,
         Kind::Session => gateway.sessions.prove(text, rules, address, exchange.began.wall).await,
@@ -116,11 +135,19 @@ async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Resul
     }
 }
 
+/// Whose failures are counted.
+fn address(exchange: &Exchange) -> IpAddr {
+    exchange.client.address.unwrap_or(exchange.peer.ip)
+}
+
 fn refuse(failure: Failure, exchange: &mut Exchange) -> Refusal {
     let (refusal, prefix) = match failure {
         Failure::Malformed => (Refusal::CredentialMalformed, "".into()),
         Failure::Invalid { prefix } => (Refusal::CredentialInvalid, prefix),
         Failure::TooMany { prefix } => (Refusal::TooManyFailures, prefix),
+        Failure::SignatureRequired { prefix } => (Refusal::SignatureRequired, prefix),
+        Failure::SignatureInvalid { prefix } => (Refusal::SignatureInvalid, prefix),
+        Failure::Replayed { prefix } => (Refusal::Replayed, prefix),
         Failure::Expired => (Refusal::Denied(Denied::Expired), "".into()),
         Failure::NoAccount { prefix } => (Refusal::NoAccount, prefix),
         Failure::Issuer(error) => {

@@ -1,0 +1,143 @@
+//! Who may invite whom, and how often.
+
+use std::{fmt::Write as _, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{MICROSECOND, OPERATOR, Platform, accept, refused, to};
+use crate::{
+    control::service::{Caller, InviteTo, NewInvitation, NewOrg, Page, ServiceError},
+    domain::{profile::Profile, role::Level},
+};
+
+/// R000_05, R000_06, R003_06, R002: who may invite and promote whom, for every profile, as a table beside this file.
+#[tokio::test]
+async fn who_may_invite_whom() {
+    let mut table = String::new();
+    for (name, text) in Profile::SHIPPED {
+        let profile = Profile::parse(text, name).unwrap();
+        let platform = Platform::new(name).await;
+        let mut roles: Vec<String> = profile.roles.iter().map(|role| role.name.to_string()).collect();
+        if profile.members.role_optional {
+            roles.push("none".to_owned());
+        }
+        writeln!(table, "{name}").unwrap();
+        for by in &roles {
+            let caller = platform.person(by, by).await;
+            for role in &roles {
+                let invited =
+                    platform.control.invite(&caller, &to(&platform, "new@acme.example", role)).await;
+                let level = profile.roles.get(role).map_or(Level::Org, |role| role.level);
+                let team = platform.team.filter(|_| level == Level::Team).map(|id| id.to_string());
+                // Somebody without a right, to be promoted.
+                let lowest = profile.roles.iter().next().unwrap().name.to_string();
+                let email = format!("{by}-{role}");
+                platform.person(&email.replace('_', "-"), &lowest).await;
+                let email = format!("{}@acme.example", email.replace('_', "-"));
+                let role = Some(role.as_str()).filter(|role| *role != "none");
+                let promoted = platform.control.set_role(&caller, &email, team.as_deref(), role).await;
+                let word = |code: Option<&'static str>| code.unwrap_or("yes");
+                writeln!(
+                    table,
+                    "  {by:<20} invites {:<20} {:<20} promotes {}",
+                    role.unwrap_or("none"),
+                    word(invited.err().map(|error| error.code())),
+                    word(promoted.err().map(|error| error.code())),
+                )
+                .unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!("who_may_invite_whom", table);
+}
+
+/// R000_09: twenty in a rolling hour; the next passes when the first is an hour old, and not a moment before.
+#[tokio::test]
+async fn the_hour_rolls() {
+    let platform = Platform::new("offload").await;
+    let ada = platform.person("ada", "admin").await;
+    let invite = async |number: u32| {
+        platform.control.invite(&ada, &to(&platform, &format!("p{number}@acme.example"), "viewer")).await
+    };
+    for number in 0..20 {
+        invite(number).await.unwrap();
+        platform.clock.advance(Duration::from_secs(60));
+    }
+    let Err(ServiceError::RateLimited { wait, .. }) = invite(20).await else { panic!("the 21st passed") };
+    assert_eq!(wait, Duration::from_secs(40 * 60));
+    // What was taken back was a mail all the same.
+    let open = platform.control.list_invitations(&ada, None, Some("core"), &Page::default()).await.unwrap();
+    platform.control.revoke_invitation(&ada, &open.items[0].id.to_string()).await.unwrap();
+    refused(invite(21).await, "rate_limited");
+    platform.clock.advance(wait.saturating_sub(MICROSECOND));
+    refused(invite(22).await, "rate_limited");
+    platform.clock.advance(MICROSECOND);
+    invite(23).await.unwrap();
+    refused(invite(24).await, "rate_limited");
+    // Each inviter has their own hour, and the operator none.
+    let bea = platform.person("bea", "admin").await;
+    platform.control.invite(&bea, &to(&platform, "b@acme.example", "viewer")).await.unwrap();
+    for number in 0..30 {
+        platform
+            .control
+            .invite(OPERATOR, &to(&platform, &format!("o{number}@acme.example"), "viewer"))
+            .await
+            .unwrap();
+    }
+}
+
+/// R000_09 also for requests that come together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_twenty_five_at_once_twenty_pass() {
+    let platform = Platform::new("offload").await;
+    let ada = platform.person("ada", "admin").await;
+    let mut waiting = JoinSet::new();
+    for number in 0..25 {
+        let new = to(&platform, &format!("p{number}@acme.example"), "viewer");
+        let (control, ada) = (platform.control.clone(), ada.clone());
+        waiting.spawn(async move {
+            let invited = control.invite(&ada, &new).await;
+            invited.err().map(|error| error.code())
+        });
+    }
+    let codes = waiting.join_all().await;
+    assert_eq!(codes.iter().filter(|code| code.is_none()).count(), 20, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == Some("rate_limited")).count(), 5, "{codes:?}");
+    assert_eq!(platform.mails().await.len(), 20);
+}
+
+/// A new organization's first administrator comes by mail, invited by one of another organization.
+#[tokio::test]
+async fn a_new_organization_gets_its_first_administrator() {
+    let platform = Platform::new("trustedoss").await;
+    let sue = platform.person("sue", "super_admin").await;
+    let tom = platform.person("tom", "team_admin").await;
+    let new = NewOrg { name: "Beta".into(), slug: None };
+    refused(platform.control.found_org(&tom, &new, Some("ben@beta.example")).await, "scope_insufficient");
+    refused(platform.control.found_org(&sue, &new, Some("ben@")).await, "invalid_field");
+    platform.control.found_org(&sue, &new, Some("ben@beta.example")).await.unwrap();
+    let accepted = accept(&platform, &platform.token().await).await.unwrap();
+    let ben = Caller::User { id: accepted.user.id, ip: None, team: None };
+    assert_eq!(accepted.user.memberships[0].role.as_deref(), Some("super_admin"));
+    platform
+        .control
+        .invite(
+            &ben,
+            &NewInvitation { to: InviteTo::Org(None), ..to(&platform, "bob@beta.example", "super_admin") },
+        )
+        .await
+        .unwrap();
+    // Who may not make organizations any more has invited nobody into one.
+    let gamma = NewOrg { name: "Gamma".into(), slug: None };
+    platform.control.found_org(&sue, &gamma, Some("gus@gamma.example")).await.unwrap();
+    let token = platform.token().await;
+    platform.person("sam", "super_admin").await;
+    platform.control.remove_user(OPERATOR, "sue@acme.example").await.unwrap();
+    refused(accept(&platform, &token).await, "forbidden");
+    // Where the highest role is held in a team, there is one.
+    let offload = Platform::new("offload").await;
+    offload.control.found_org(OPERATOR, &new, Some("ben@beta.example")).await.unwrap();
+    let accepted = accept(&offload, &offload.token().await).await.unwrap();
+    assert_eq!(accepted.user.memberships[0].role.as_deref(), Some("admin"));
+    assert!(accepted.user.memberships[0].team_id.is_some());
+}
