@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     domain::{
-        access::{CredentialId, Method, Networks, Principal},
+        access::{CredentialId, Holder, Method, Networks, Principal},
+        boundary::Boundary,
         id::{ChangeId, KeyId},
         key::{
             secret::Mac,
@@ -31,6 +32,7 @@ use crate::{
     store::{
         Store, StoreError, changes,
         keys::{self, Held, Key, Signing},
+        orgs::{self, Org},
         people::{self, Acting},
         sessions,
     },
@@ -76,6 +78,13 @@ impl StoreDirectory {
             Lookup::Session(token) => {
                 let held = sessions::find_by_token(&mut reader, token).await?;
                 return Ok(held.map(|held| session(held, rules)));
+            }
+            Lookup::Webhook { name, org } => {
+                let org = match org.parse() {
+                    Ok(id) => orgs::find(&mut reader, id).await?,
+                    Err(_) => orgs::find_by_slug(&mut reader, org).await?,
+                };
+                return Ok(org.map(|org| webhook(name, &org, rules)));
             }
             Lookup::Vouched(vouched) => {
                 let person = people::find_by_email(&mut reader, &vouched.email).await?;
@@ -272,6 +281,33 @@ fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
             permissions: standing.permissions,
             life: Life::begin(Timestamp::default(), Some(vouched.ends_at)),
             holder: standing.holder,
+            networks: Networks::default(),
+            activity: None,
+        },
+        rate: None,
+        proof: None,
+        signer: None,
+        rotated_at: None,
+        seen_at: None,
+    }
+}
+
+/// A webhook acts in its organization, and holds what every webhook holds.
+fn webhook(name: &str, org: &Org, rules: &Rules) -> Entry {
+    let id = CredentialId::Webhook(org.id);
+    Entry {
+        id,
+        family: id,
+        principal: Principal {
+            method: Method::Webhook,
+            credential: name.into(),
+            boundary: Boundary::Org(org.id),
+            team_projects: Box::default(),
+            user: None,
+            role: None,
+            permissions: rules.profile.received(),
+            life: Life::begin(org.created_at, None),
+            holder: Holder::Present,
             networks: Networks::default(),
             activity: None,
         },

@@ -15,14 +15,19 @@ use crate::{
     runtime::{jwks::Keeping, outbound::Outbound, tasks::Tasks},
 };
 
-/// How other servers are called, on the runtime of the caller.
-pub(super) fn keeping(config: &Config, clock: &Clock, tasks: &Tasks) -> Result<Keeping, StartError> {
+/// The client for other servers.
+pub(super) fn outbound(config: &Config) -> Result<Outbound, StartError> {
     let further = config.outbound.ca.as_deref();
-    let outbound = Outbound::new(further).map_err(|error| StartError::Outbound {
+    Outbound::new(further).map_err(|error| StartError::Outbound {
         origin: config.origin.clone(),
         path: further.unwrap_or(&config.origin).to_owned(),
         error,
-    })?;
+    })
+}
+
+/// How other servers are called, on the runtime of the caller.
+pub(super) fn keeping(config: &Config, clock: &Clock, tasks: &Tasks) -> Result<Keeping, StartError> {
+    let outbound = outbound(config)?;
     let (clock, tasks, runtime) = (clock.clone(), tasks.clone(), Handle::current());
     Ok(Keeping { outbound, clock, tasks, runtime })
 }

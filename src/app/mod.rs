@@ -12,6 +12,7 @@ pub mod node;
 pub mod nonces;
 pub mod ops;
 mod places;
+pub mod reach;
 pub mod requests;
 pub mod run;
 pub mod sockets;

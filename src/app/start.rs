@@ -241,12 +241,9 @@ impl App {
         let tokens =
             federation::tokens(&config, Some(&self.gateway.snapshot().tokens), cache, keys, &self.keeping);
         self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), tokens, metrics));
-        let parts = Parts {
-            profile: Arc::clone(&config.profile),
-            settings: Settings::of(&config, self.workers.address()),
-            ..self.parts.clone()
-        };
-        self.control.store(Arc::new(Control::new(parts).counting(Arc::clone(metrics))));
+        let settings = Settings::of(&config, self.workers.address());
+        let control = self.control.load().under(Arc::clone(&config.profile), settings);
+        self.control.store(Arc::new(control));
         self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));
         metrics.config.loaded(self.gateway.clock.now());
         *current = Arc::new(config);

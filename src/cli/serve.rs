@@ -32,7 +32,15 @@ impl Serve {
 pub(super) fn ended(error: &RunError, by_flag: bool) -> Failure {
     match error {
         RunError::Config(errors) => Failure::configuration(errors),
-        RunError::Start(StartError::Listen { key, .. }) => {
+        RunError::Start(error) => unstarted(error, by_flag),
+        RunError::Machine(_) => machine(error),
+    }
+}
+
+/// A gateway that did not start.
+pub(super) fn unstarted(error: &StartError, by_flag: bool) -> Failure {
+    match error {
+        StartError::Listen { key, .. } => {
             let flag = key.rsplit('.').next().unwrap_or(key);
             let next = if by_flag {
                 format!("end what listens there, or choose another address: --{flag} 127.0.0.1:PORT")
@@ -41,21 +49,25 @@ pub(super) fn ended(error: &RunError, by_flag: bool) -> Failure {
             };
             Failure::failed(error, next)
         }
-        RunError::Start(StartError::SecretFile { .. } | StartError::Secret { .. }) => {
+        StartError::SecretFile { .. } | StartError::Secret { .. } => {
             Failure::usage(error, "`latchgate init` writes one; it holds 32 random bytes")
         }
-        RunError::Start(StartError::Outbound { .. }) => Failure::usage(
+        StartError::Outbound { .. } => Failure::usage(
             error,
             "outbound.ca names a file with certificates in PEM: -----BEGIN CERTIFICATE-----",
         ),
-        RunError::Start(StartError::Store(inner)) => open::store(inner),
-        RunError::Start(StartError::Directory(_)) => Failure::failed(
+        StartError::Store(inner) => open::store(inner),
+        StartError::Directory(_) => Failure::failed(
             open::chain(error),
             "see whether the file named by store.url can be read and written by this user",
         ),
-        RunError::Start(StartError::Machine { .. }) | RunError::Machine(_) => Failure::failed(
-            open::chain(error),
-            "see whether this user has open files, threads and memory left (ulimit -a)",
-        ),
+        StartError::Machine { .. } => machine(error),
     }
+}
+
+fn machine(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::failed(
+        open::chain(error),
+        "see whether this user has open files, threads and memory left (ulimit -a)",
+    )
 }

@@ -12,7 +12,7 @@ use super::{
     plane::{Plane, TEAM, USER, text},
     secrets,
 };
-use crate::control::api::Question;
+use crate::control::{api::Question, service::Caller};
 
 const COLUMNS: &[Column] = &[
     Column::text("EMAIL", "email"),
@@ -116,6 +116,27 @@ pub(crate) enum Users {
         #[command(flatten)]
         target: Target,
     },
+    /// Give a person a password, or another one, and sign them out wherever they are signed in
+    ///
+    /// On the gateway's own machine alone: whoever sets a password can be that person.
+    #[command(after_help = "Example:
+  printf %s \"$PASSWORD\" | latchgate users set-password ana@example.com --password-stdin")]
+    SetPassword {
+        /// The person, by e-mail address or id
+        user: String,
+        /// Read the password from stdin instead of asking for it
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Sign a person out wherever they are signed in
+    SignOut {
+        /// The person, by e-mail address or id
+        user: String,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Remove a person and revoke the keys that are theirs
     Delete {
         /// The person, by e-mail address or id
@@ -188,6 +209,25 @@ impl Users {
             }),
             Self::Deactivate { user, target } => change(&target, &user, "active", json!(false)),
             Self::Activate { user, target } => change(&target, &user, "active", json!(true)),
+            Self::SetPassword { user, password_stdin, target } => {
+                let password = if password_stdin {
+                    secrets::line_of_stdin("the password", "--password-stdin")?
+                } else {
+                    secrets::ask_new_password(&user)?.ok_or_else(|| {
+                        Failure::usage("no password was given", "run the command again, or pipe it in")
+                    })?
+                };
+                target.on_store(async |control, mut printer| {
+                    control.set_password(&Caller::Operator, &user, &password).await?;
+                    printer.object(&control.find_user(&Caller::Operator, &user).await?)
+                })
+            }
+            Self::SignOut { user, target } => target.work(async |plane, mut printer| {
+                let (plane, id) = found(plane, user).await?;
+                let user = plane.find(USER, &id).await?;
+                plane.ask(Question::to(Method::DELETE, &["users", text(&user, "id"), "sessions"])).await?;
+                printer.object(&user)
+            }),
             Self::Delete { user, consent, target } => target.work(async |plane, printer| {
                 let what = |user: &Value| {
                     format!("this removes {} and revokes their keys for ever", text(user, "email"))

@@ -6,6 +6,7 @@
 
 mod audit;
 mod auth;
+mod credentials;
 mod endpoint;
 mod environment;
 mod error;
@@ -33,6 +34,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod webhook;
 
 use std::{
     fs,
@@ -50,6 +52,7 @@ use crate::domain::profile::Profile;
 
 pub use audit::{AlertAddress, Audit, KeyUseEvents};
 pub use auth::{Auth, FailureBudget};
+pub use credentials::Credentials;
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, Warning};
@@ -68,13 +71,14 @@ pub use path::{PathTemplate, Segment};
 pub use quantity::{ByteSize, Humane};
 pub use rate_limit::{Backend, RateLimit};
 pub use require::{Needed, Require};
-pub use route::{Credentials, Destination, Route};
+pub use route::{Destination, Route};
 pub use sessions::Sessions;
 pub use store::{Store, StoreUrl};
 pub use upstream::{Balance, Target, TargetHost, Timeouts, Upstream};
+pub use webhook::{Webhook, Webhooks};
 
-/// A checked configuration. Holds the names of files with secrets; of secrets themselves only a mail server's
-/// password, which never prints.
+/// A checked configuration. The secrets in it - a mail server's password, where alerts go, those of webhooks - never
+/// print; of others it holds the names of files.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file that it was read from, for messages.
@@ -111,6 +115,8 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// Calls to other servers.
     pub outbound: Outbound,
+    /// Platforms that call, at the places by which routes know them.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// Events beside changes, and alerts.
     pub audit: Audit,
     /// What the gateway itself may be called.
@@ -165,8 +171,14 @@ impl Config {
         let jwt = jwt::read_all(whole);
         let oidc = oidc::read(whole);
         let outbound = whole.section("outbound", Outbound::read);
-        let vocabulary = Vocabulary::of(profile.as_ref());
-        let around = route::Surroundings { upstreams: &upstreams, vocabulary, issuers: !jwt.is_empty() };
+        let webhooks = webhook::Known::read(whole, profile.as_ref());
+        let around = route::Surroundings {
+            upstreams: &upstreams,
+            vocabulary: Vocabulary::of(profile.as_ref()),
+            issuers: !jwt.is_empty(),
+            webhooks: &webhooks,
+            received: profile.as_ref().map(Profile::received).unwrap_or_default(),
+        };
         let routes = route::read_all(whole, &around);
         let mail = whole.section("mail", Mail::read).map(Arc::new);
         if mail.is_some() && listen.public_url.is_none() && listen.gateway.ip().is_unspecified() {
@@ -200,6 +212,7 @@ impl Config {
             jwt,
             oidc,
             outbound,
+            webhooks: webhooks.into_usable(),
             audit,
             hosts,
             log,

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::{
+    credentials::{self, Credentials},
     path::{PathTemplate, Segment},
     profile::Vocabulary,
     raw::{Item, Problem, Section},
-    require::{self, Require},
+    require::{self, Needed, Require},
     suggest,
     upstream::{Upstream, Upstreams, host_name, name},
+    webhook,
 };
+use crate::domain::permission::PermissionSet;
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,45 +58,15 @@ impl Destination {
     }
 }
 
-/// Who may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credentials {
-    /// Anybody: nothing is checked and no identity is passed on.
-    Public,
-    /// Whoever presents one of these.
-    OneOf {
-        /// An API key.
-        api_key: bool,
-        /// A session of a person.
-        session: bool,
-        /// A bearer token of one of `[[jwt]]`.
-        jwt: bool,
-    },
-}
-
-impl Credentials {
-    /// Whether an API key will do.
-    pub const fn accept_keys(self) -> bool {
-        matches!(self, Self::OneOf { api_key: true, .. })
-    }
-
-    /// Whether a person's session will do.
-    pub const fn accept_sessions(self) -> bool {
-        matches!(self, Self::OneOf { session: true, .. })
-    }
-
-    /// Whether a token of an identity provider is looked at.
-    pub const fn accept_tokens(self) -> bool {
-        matches!(self, Self::OneOf { jwt: true, .. })
-    }
-}
-
 /// What routes are checked against.
 pub(super) struct Surroundings<'a> {
     pub(super) upstreams: &'a Upstreams,
     pub(super) vocabulary: Vocabulary<'a>,
     /// Whether there is any `[[jwt]]`.
     pub(super) issuers: bool,
+    pub(super) webhooks: &'a webhook::Known,
+    /// What a webhook may do.
+    pub(super) received: PermissionSet,
 }
 
 /// Reads `[[route]]`, in the order of the file.
@@ -140,7 +115,7 @@ fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, 
         refuse_conditions(section);
         warn_of_nothing(section, path.as_ref());
     }
-    let credentials = credentials(section);
+    let credentials = credentials::read(section, around.webhooks);
     if matches!(credentials, Credentials::OneOf { jwt: true, .. }) && !around.issuers {
         section.warn("credentials", "names \"jwt\", but there is no [[jwt]]: no token is accepted");
     }
@@ -150,6 +125,7 @@ fn read_one(section: &mut Section<'_>, around: &Surroundings<'_>) -> (Identity, 
     let project = parameter("project", r#""{project_id}""#);
     let cors_preflight = section.read("cors_preflight", "false", Item::boolean).unwrap_or(false);
     refuse_contradictions(section, credentials, &require, team.as_deref(), project.as_deref());
+    refuse_unreachable(section, credentials, &require, &around.received);
 
     let identity = Identity { name: name.clone(), host: host.clone(), path: path.clone() };
     let route = name.zip(path).zip(destination.flatten()).map(|((name, path), destination)| Route {
@@ -213,49 +189,31 @@ fn refuse_contradictions(
     }
 }
 
-fn credentials(section: &mut Section<'_>) -> Credentials {
-    const EXAMPLE: &str = r#"["api_key", "session"]"#;
-    const DEFAULT: Credentials = Credentials::OneOf { api_key: true, session: true, jwt: false };
-    let Some(names) = section.list("credentials", EXAMPLE, credential) else { return DEFAULT };
-    if let Some((_, double)) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
-        section.refuse("credentials", format!("names {double} twice"), EXAMPLE);
+/// Webhooks come by POST and hold next to nothing: one that a route names and always refuses is a mistake.
+fn refuse_unreachable(
+    section: &Section<'_>,
+    credentials: Credentials,
+    require: &Require,
+    received: &PermissionSet,
+) {
+    if credentials.webhooks().is_empty() {
+        return;
     }
-    let holds = |name| names.contains(&name);
-    match (holds("none"), names.len()) {
-        (true, 1) => Credentials::Public,
-        (true, _) => {
-            section.refuse(
-                "credentials",
-                "\"none\" makes the route public, so it stands alone",
-                r#"["none"]"#,
-            );
-            DEFAULT
-        }
-        // Kinds that were refused are not in the list; their refusal has been noted.
-        (false, 0) => {
-            section.refuse(
-                "credentials",
-                "names no kind that is accepted; a public route has [\"none\"]",
-                EXAMPLE,
-            );
-            DEFAULT
-        }
-        (false, _) => {
-            Credentials::OneOf { api_key: holds("api_key"), session: holds("session"), jwt: holds("jwt") }
-        }
+    let lacks = match require.of(&Method::POST) {
+        Needed::Credential => false,
+        Needed::Permission(permission) => !received.contains(permission),
+        Needed::NotServed => true,
+    };
+    if lacks {
+        let problem = if received.is_empty() {
+            "refuses the route's webhooks: they come by POST and hold no permission in this profile. Leave require out; \
+             that credentials names them is what lets them in"
+        } else {
+            "refuses the route's webhooks: they come by POST and hold webhook:receive alone. Ask for that, or leave \
+             require out"
+        };
+        section.refuse("require", problem, if received.is_empty() { "" } else { r#""webhook:receive""# });
     }
-}
-
-fn credential(item: &Item) -> Result<&'static str, Problem> {
-    let text = item.text()?;
-    if let Some(known) = CREDENTIALS.iter().find(|known| **known == text) {
-        return Ok(known);
-    }
-    if text.starts_with("webhook:") {
-        return Err(format!("{text:?} is not supported in this version"));
-    }
-    let hint = suggest::did_you_mean(text, CREDENTIALS);
-    Err(format!("{text:?} is not a kind of credential{hint}"))
 }
 
 fn destination(item: &Item, upstreams: &Upstreams) -> Result<Option<Destination>, Problem> {
@@ -309,5 +267,3 @@ pub(super) fn host(item: &Item) -> Result<String, Problem> {
 
 /// The control plane, where an upstream could be named.
 const CONTROL: &str = "@control";
-
-const CREDENTIALS: [&str; 4] = ["api_key", "session", "jwt", "none"];

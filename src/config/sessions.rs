@@ -19,11 +19,18 @@ pub struct Sessions {
     pub insecure_cookie: bool,
 }
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { lifetime: LIFETIME, idle: IDLE, insecure_cookie: false }
+    }
+}
+
 impl Sessions {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
         let sessions = Self {
-            lifetime: section.read("lifetime", r#""12h""#, timeout).unwrap_or(LIFETIME),
-            idle: section.read("idle", r#""30m""#, timeout).unwrap_or(IDLE),
+            lifetime: section.read("lifetime", r#""12h""#, timeout).unwrap_or(default.lifetime),
+            idle: section.read("idle", r#""30m""#, timeout).unwrap_or(default.idle),
             insecure_cookie: section.read("insecure_cookie", "false", Item::boolean).unwrap_or(false),
         };
         if sessions.insecure_cookie {

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod console;
+mod cookie;
 mod mail;
 pub mod oidc;
 mod router;

@@ -216,7 +216,10 @@ fn is_of(issuers: &[Box<str>], token: &str) -> bool {
 }
 
 /// The one value of a header; the same value twice is one, two values are a conflict.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Conflict> {
+pub(super) fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Conflict> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.all(|value| Some(value) == first) { Ok(first) } else { Err(Conflict) }

@@ -48,6 +48,8 @@ pub enum Refusal {
     CredentialMalformed,
     /// The credential is nobody's.
     CredentialInvalid,
+    /// A page of another site may have made a browser send it, with its cookie.
+    CrossSite,
     /// A key that signs was sent as it is.
     SignatureRequired,
     /// The signature does not count.
@@ -109,7 +111,7 @@ impl Refusal {
             Self::SignatureInvalid => "signature_invalid",
             Self::Replayed => "replay_detected",
             Self::Denied(denied) => denied.code(),
-            Self::NoAccount => "forbidden",
+            Self::CrossSite | Self::NoAccount => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::Misdirected => "misdirected_request",
@@ -147,9 +149,9 @@ impl Refusal {
             | Self::Denied(Denied::Missing | Denied::Revoked | Denied::Expired | Denied::SessionEnded) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_)) | Self::NoAccount => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_))
+            | Self::CrossSite
+            | Self::NoAccount => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -190,6 +192,11 @@ impl Refusal {
             ),
             Self::CredentialInvalid => {
                 "The key is not valid. Check that it was copied whole, or create a new one.".into()
+            }
+            Self::CrossSite => {
+                "A page of another site may have sent this with the session cookie. Send it from a page of this site, or \
+                 the token as Authorization: Bearer."
+                    .into()
             }
             Self::SignatureRequired => {
                 "This key is not sent: sign the request with it (RFC 9421). It has been seen on its way now, so \

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{body::Body, directory::Record, reject::Refusal};
 use crate::{
-    config::Credentials,
+    config::{Credentials, Webhooks},
     domain::{
         access::{Action, Target},
         profile::Profile,
@@ -33,7 +33,8 @@ pub const ANYBODY: Action<'static> =
     Action { public: false, permission: None, target: Target { team: None, project: None } };
 
 /// And with which.
-pub const ACCEPTED: Credentials = Credentials::OneOf { api_key: true, session: true, jwt: true };
+pub const ACCEPTED: Credentials =
+    Credentials::OneOf { api_key: true, session: true, jwt: true, webhooks: Webhooks::NONE };
 
 impl Reserved {
     /// What stands at a path in normal form; `None` where the routes decide.

@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Balance, Destination, PathTemplate, Require, Timeouts, Upstream},
+        config::{Balance, Destination, PathTemplate, Require, Timeouts, Upstream, Webhooks},
         domain::permission::Permission,
     };
 
@@ -245,7 +245,12 @@ mod tests {
             host: host.map(Into::into),
             path: PathTemplate::parse(path).unwrap(),
             destination: Destination::Upstream(Arc::new(upstream)),
-            credentials: Credentials::OneOf { api_key: true, session: true, jwt: false },
+            credentials: Credentials::OneOf {
+                api_key: true,
+                session: true,
+                jwt: false,
+                webhooks: Webhooks::NONE,
+            },
             require: Require::Credential,
             team: None,
             project: None,

@@ -8,7 +8,7 @@ use super::{
     authenticate::jwt::Tokens, directory::Rules, headers::Pseudonym, reject::Refusal, route::Routes,
 };
 use crate::{
-    config::{Config, Hosts, KeyUseEvents, Limits, TrustedProxies},
+    config::{Config, Hosts, KeyUseEvents, Limits, TrustedProxies, Webhook},
     telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics},
 };
 
@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub hosts: Hosts,
     /// How clients reach it, where that is known.
     pub public_url: Option<Uri>,
+    /// Platforms that call, at the places by which routes know them.
+    pub webhooks: Box<[Arc<Webhook>]>,
     /// Whether each use of a key is to be an event of the audit trail.
     pub notes_uses: bool,
     /// For requests that no route takes.
@@ -62,6 +64,7 @@ impl Snapshot {
             trusted_proxies: config.listen.trusted_proxies.clone(),
             hosts: config.hosts.clone(),
             public_url: config.listen.public_url.clone(),
+            webhooks: config.webhooks.clone().into(),
             notes_uses: config.audit.api_key_use == KeyUseEvents::All,
             nowhere: metrics.route("none"),
         }

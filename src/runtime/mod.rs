@@ -4,6 +4,7 @@ pub mod client_ip;
 pub mod hashing;
 pub mod jwks;
 pub mod listener;
+pub mod origin;
 pub mod outbound;
 pub mod single_flight;
 pub mod tasks;

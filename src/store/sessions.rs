@@ -127,16 +127,42 @@ pub async fn end(tx: &mut Tx, id: SessionId, at: Timestamp) -> Result<bool, Stor
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends all of a person's; how many had not ended.
-pub async fn end_of_user(tx: &mut Tx, user: UserId, at: Timestamp) -> Result<u64, StoreError> {
+/// Ends all of a person's but `kept`; how many had not ended.
+pub async fn end_of_user(
+    tx: &mut Tx,
+    user: UserId,
+    kept: Option<SessionId>,
+    at: Timestamp,
+) -> Result<u64, StoreError> {
     let done = sqlx::query::<Db>(
-        "UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2",
+        "UPDATE sessions SET ended_at = $2
+         WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND id <> $3",
     )
     .bind(user.to_string())
     .bind(at.micros())
+    .bind(kept.map(|id| id.to_string()).unwrap_or_default())
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Ends a person's that act in this team, or in the organization.
+pub async fn end_of_member(
+    tx: &mut Tx,
+    user: UserId,
+    team: Option<TeamId>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query::<Db>(
+        "UPDATE sessions SET ended_at = $3 WHERE user_id = $1 AND ended_at IS NULL
+         AND ((team_id IS NULL AND $2 IS NULL) OR team_id = $2)",
+    )
+    .bind(user.to_string())
+    .bind(team.map(|id| id.to_string()))
+    .bind(at.micros())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Writes down when sessions were last used, many at once. What is older than what is there changes nothing.

@@ -8,7 +8,7 @@ use super::{
     error::StoreError,
 };
 use crate::domain::{
-    id::{OrgId, UserId},
+    id::{OrgId, TeamId, UserId},
     time::Timestamp,
 };
 
@@ -121,6 +121,54 @@ pub async fn password(conn: &mut Conn, id: UserId) -> Result<Option<PasswordHash
         .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Columns::of(&row, "users", "id").maybe_text("password_hash")?.map(PasswordHash))
+}
+
+/// The one with this e-mail address who has not been removed, with their password's hash if they have one: one
+/// statement, whoever it is asked about.
+pub async fn find_to_sign_in(
+    conn: &mut Conn,
+    email: &str,
+) -> Result<Option<(User, Option<PasswordHash>)>, StoreError> {
+    let row = sqlx::query::<Db>(
+        "SELECT id, org_id, email, name, created_at, deactivated_at, removed_at, password_hash FROM users
+         WHERE email_folded = $1 AND removed_at IS NULL",
+    )
+    .bind(folded(email))
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let hash = Columns::of(&row, "users", "id").maybe_text("password_hash")?;
+    Ok(Some((parse(&row)?, hash.map(PasswordHash))))
+}
+
+/// Gives them another password.
+pub async fn set_password(tx: &mut Tx, id: UserId, password: &PasswordHash) -> Result<(), StoreError> {
+    sqlx::query::<Db>("UPDATE users SET password_hash = $2 WHERE id = $1 AND removed_at IS NULL")
+        .bind(id.to_string())
+        .bind(&password.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The team in which they last chose to act.
+pub async fn last_team(conn: &mut Conn, id: UserId) -> Result<Option<TeamId>, StoreError> {
+    let row = sqlx::query::<Db>("SELECT id, last_team_id FROM users WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Columns::of(&row, "users", "id").maybe_parse("last_team_id")
+}
+
+/// They chose to act there.
+pub async fn set_last_team(tx: &mut Tx, id: UserId, team: Option<TeamId>) -> Result<(), StoreError> {
+    sqlx::query::<Db>("UPDATE users SET last_team_id = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(team.map(|id| id.to_string()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Gives them another name; false when there is no such person.

@@ -1,12 +1,12 @@
 //! What never prints: secrets that got into text which was not meant to carry them.
 //!
 //! Types keep secrets out of our own messages; this is for text that somebody else chose - a path, an error
-//! of a library, the message of a panic. It knows what the profile's keys look like, and two shapes that
-//! every deployment has: `Bearer ...` and the password in `scheme://user:password@host`.
+//! of a library, the message of a panic. It knows what the profile's keys look like, and three shapes that
+//! every deployment has: `Bearer ...`, the token of a session and the password in `scheme://user:password@host`.
 
 use std::borrow::Cow;
 
-use crate::domain::key::token::KeyShape;
+use crate::domain::{key::token::KeyShape, session::LITERAL};
 
 /// Cuts secrets out of text.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +48,7 @@ impl Redactor {
     fn secret_at(&self, text: &str, at: usize) -> Option<(usize, usize)> {
         let rest = &text[at..];
         self.key(rest)
+            .or_else(|| session(rest))
             .or_else(|| bearer(rest))
             .or_else(|| password(rest))
             .map(|(from, to)| (at + from, at + to))
@@ -55,7 +56,7 @@ impl Redactor {
 
     /// A quick look at the first byte, always ASCII, so that what follows starts on a character.
     fn may_begin(&self, byte: u8) -> bool {
-        matches!(byte, b':' | b'b' | b'B')
+        matches!(byte, b':' | b'b' | b'B' | b'l')
             || self.keys.as_ref().is_some_and(|(literal, _)| literal.as_bytes().first() == Some(&byte))
     }
 
@@ -67,6 +68,13 @@ impl Redactor {
         let end = run(tail, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         (end > shown).then_some((literal.len() + shown, literal.len() + end))
     }
+}
+
+/// All of a session's token behind its literal is secret.
+fn session(rest: &str) -> Option<(usize, usize)> {
+    let tail = rest.strip_prefix(LITERAL)?;
+    let end = run(tail, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    (end > 0).then_some((LITERAL.len(), LITERAL.len() + end))
 }
 
 fn bearer(rest: &str) -> Option<(usize, usize)> {
@@ -123,6 +131,7 @@ pub(super) mod tests {
         let clean = |text| Redactor::default().clean(text).into_owned();
         assert_eq!(clean("Authorization: BEARER eyJhbGciOi.J9.sig end"), "Authorization: BEARER *** end");
         assert_eq!(clean("a bearer token is missing"), "a bearer token is missing");
+        assert_eq!(clean("latchgate=lgs_a-B_9; lgs_"), "latchgate=lgs_***; lgs_");
         assert_eq!(clean("postgres://gate:hu@nter2@db/x"), "postgres://gate:***@db/x");
         assert_eq!(clean("see https://example.com:80/a@b"), "see https://example.com:80/a@b");
     }

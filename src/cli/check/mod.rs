@@ -11,8 +11,9 @@ use super::{
     error::{Failure, warn},
     open,
     output::{Format, Printer},
+    serve,
 };
-use crate::{config::Warning, domain::time::Clock};
+use crate::{app::reach, config::Warning, domain::time::Clock};
 
 /// Check a configuration and print its routes
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ Examples:
 pub(crate) struct Check {
     #[command(flatten)]
     config: ConfigFile,
-    /// Also open the store and connect to every target of every upstream
+    /// Also open the store, connect to every target of every upstream, and ask identity providers for their keys
     #[arg(long)]
     online: bool,
     #[command(flatten)]
@@ -41,6 +42,9 @@ impl Check {
             report.warnings.push(Warning { key: "mail.url".to_owned(), text: text.to_owned() });
         }
         report.warnings.extend(open::root_secret(&loaded.config)?.warning);
+        report
+            .warnings
+            .extend(reach::examine(&loaded.config).map_err(|error| serve::unstarted(&error, false))?);
         if self.online {
             report.online = Some(online::reach(&loaded.config)?);
         }

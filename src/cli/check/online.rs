@@ -8,14 +8,15 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    cli::{error::Failure, open},
+    app::reach,
+    cli::{error::Failure, open, serve},
     config::{Config, Target, TargetHost},
     domain::{
         key::secret::RootSecret,
         seal::SealKey,
         time::{Clock, Timestamp},
     },
-    store::{Options, Store, keys},
+    store::{Options, Store, keys, orgs},
 };
 
 /// One thing that was tried.
@@ -28,19 +29,20 @@ pub(super) struct Reached {
     pub(super) problem: Option<String>,
 }
 
-/// Tries the store and every target.
+/// Tries the store, every target and every identity provider.
 pub(super) fn reach(config: &Config) -> Result<Vec<Reached>, Failure> {
     let path = config.store.url.path();
     let secret = open::root_secret(config)?.root;
-    let (store, sealed) = open::block_on(async {
+    let (store, sealed, orgs) = open::block_on(async {
         let now = Clock::system().now();
         let store = match Store::open(&Options::sqlite(path), now).await {
             Ok(store) => store,
-            Err(error) => return Ok((Err(open::chain(&error)), Ok(()))),
+            Err(error) => return Ok((Err(open::chain(&error)), Ok(()), Vec::new())),
         };
         let sealed = opened(&store, &secret, now).await;
+        let orgs = organizations(config, &store).await;
         store.close().await;
-        Ok((Ok(()), sealed))
+        Ok((Ok(()), sealed, orgs))
     })?;
     let file = config.store.secret_file.display().to_string();
     let store = Reached::new("store".to_owned(), path.display().to_string(), store);
@@ -51,7 +53,33 @@ pub(super) fn reach(config: &Config) -> Result<Vec<Reached>, Failure> {
             Reached::new(format!("upstream {}", upstream.name), target.to_string(), outcome)
         })
     });
-    Ok([store, sealed].into_iter().chain(targets).collect())
+    let asked =
+        open::block_on(async { reach::ask(config).await.map_err(|error| serve::unstarted(&error, false)) })?;
+    let asked = asked
+        .into_iter()
+        .map(|asked| Reached::new(asked.what, asked.address, asked.problem.map_or(Ok(()), Err)));
+    Ok([store, sealed].into_iter().chain(orgs).chain(targets).chain(asked).collect())
+}
+
+/// Whether the organizations exist for which webhooks call: those calls would be refused.
+async fn organizations(config: &Config, store: &Store) -> Vec<Reached> {
+    let mut reached = Vec::new();
+    for webhook in &config.webhooks {
+        let found = async {
+            let mut conn = store.read().await?;
+            match webhook.org.parse() {
+                Ok(id) => orgs::find(&mut conn, id).await,
+                Err(_) => orgs::find_by_slug(&mut conn, &webhook.org).await,
+            }
+        };
+        let outcome = match found.await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err("there is no such organization".to_owned()),
+            Err(error) => Err(open::chain(&error)),
+        };
+        reached.push(Reached::new(format!("webhook {}", webhook.name), webhook.org.to_string(), outcome));
+    }
+    reached
 }
 
 /// Whether the secret file opens what was sealed under it: the secrets of keys that sign.

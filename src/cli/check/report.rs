@@ -42,7 +42,7 @@ struct Row {
     needs: String,
     team: Option<String>,
     project: Option<String>,
-    credentials: Vec<&'static str>,
+    credentials: Vec<String>,
     upstream: String,
     targets: Vec<String>,
 }
@@ -155,7 +155,7 @@ fn rows(config: &Config, route: &Route) -> Vec<Row> {
         needs,
         team: route.team.as_ref().map(|name| format!("{{{name}}}")),
         project: route.project.as_ref().map(|name| format!("{{{name}}}")),
-        credentials: credentials(route.credentials),
+        credentials: credentials(config, route.credentials),
         upstream: route.destination.name().to_owned(),
         targets: match &route.destination {
             Destination::Upstream(upstream) => upstream.targets.iter().map(ToString::to_string).collect(),
@@ -165,13 +165,15 @@ fn rows(config: &Config, route: &Route) -> Vec<Row> {
     needs.into_iter().map(row).collect()
 }
 
-/// What can be presented in this version.
-fn credentials(credentials: Credentials) -> Vec<&'static str> {
+/// What can be presented, as the configuration spells it.
+fn credentials(config: &Config, credentials: Credentials) -> Vec<String> {
     match credentials {
-        Credentials::Public => vec!["none"],
-        Credentials::OneOf { api_key, session, jwt } => {
+        Credentials::Public => vec!["none".to_owned()],
+        Credentials::OneOf { api_key, session, jwt, webhooks } => {
             let kinds = [("api_key", api_key), ("session", session), ("jwt", jwt)];
-            kinds.into_iter().filter_map(|(kind, taken)| taken.then_some(kind)).collect()
+            let kinds = kinds.into_iter().filter(|(_, taken)| *taken).map(|(kind, _)| kind.to_owned());
+            let named = webhooks.iter().filter_map(|place| config.webhooks.get(place));
+            kinds.chain(named.map(|webhook| format!("webhook:{}", webhook.name))).collect()
         }
     }
 }

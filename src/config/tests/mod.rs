@@ -71,11 +71,12 @@ fn sections(config: &Config) -> impl PartialEq + std::fmt::Debug {
         outbound,
         hosts,
         mail,
+        webhooks,
         invitations,
         audit,
         log,
     } = config;
-    let beside = (jwt, oidc, outbound, hosts, mail, invitations, audit, log);
+    let beside = (jwt, oidc, outbound, hosts, mail, webhooks, invitations, audit, log);
     (listen, store, keys, auth, sessions, limits, rate_limit, identity, upstreams, routes, beside)
 }
 
@@ -159,6 +160,7 @@ const SECTIONS: &[&str] = &[
     "[[jwt]]\n[jwt.claims]",
     "[oidc]",
     "[outbound]",
+    "[[webhook]]",
     "[audit]",
     "[log]",
 ];

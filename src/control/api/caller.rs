@@ -17,12 +17,12 @@ use crate::{
     control::service::{Caller, Control},
     domain::{
         access::{self, Action, CredentialId, Denied, Method, Principal, Target},
-        id::OrgId,
+        id::{OrgId, SessionId},
         permission::Permission,
         profile::Profile,
         time::Timestamp,
     },
-    runtime::client_ip::Client,
+    runtime::{client_ip::Client, origin},
     telemetry::access_log::{AccessRecord, AuthFailure},
 };
 
@@ -113,37 +113,86 @@ pub(super) struct Known {
     pub(super) name: String,
     /// The tenant; none: the operator, who sees all of them.
     pub(super) org: Option<OrgId>,
+    /// The session that they call with.
+    pub(super) session: Option<SessionId>,
+    /// Whether that came in a cookie.
+    pub(super) by_cookie: bool,
 }
 
-/// Finds out who asks and whether they may ask at all; what is `open` may be asked by somebody unknown. What they may do, each use case decides.
+impl Known {
+    fn anonymous(ip: Option<IpAddr>) -> Self {
+        let caller = Caller::Anonymous { ip };
+        Self { caller, name: "anonymous".to_owned(), org: None, session: None, by_cookie: false }
+    }
+}
+
+/// What is known of a request before its headers are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'r> {
+    pub(super) peer: IpAddr,
+    pub(super) method: &'r http::Method,
+}
+
+/// Finds out who asks and whether they may ask at all; what is `open` may be asked by somebody unknown. What they may
+/// do, each use case decides.
 pub(super) async fn identify(
     node: &dyn Node,
-    peer: IpAddr,
+    asked: Asked<'_>,
     headers: &mut HeaderMap,
     answering: &mut Answering,
     open: bool,
 ) -> Result<Known, ApiError> {
-    let known = admit(node, peer, headers, answering).await;
+    let known = admit(node, asked, headers, answering).await;
     if open && matches!(known, Err(ApiError::Denied(Denied::Missing))) {
-        let caller = Caller::Anonymous { ip: answering.line.client_ip };
-        return Ok(Known { caller, name: "anonymous".to_owned(), org: None });
+        return Ok(Known::anonymous(answering.line.client_ip));
     }
     node.decided(answering.line.auth_method, known.as_ref().err().map_or("ok", ApiError::code));
     known
 }
 
-async fn admit(
+/// Whoever asks for what anybody may ask for. The session that they sign in from, if they show one that works, is to
+/// end.
+pub(super) async fn visit(
     node: &dyn Node,
-    peer: IpAddr,
+    asked: Asked<'_>,
     headers: &mut HeaderMap,
     answering: &mut Answering,
 ) -> Result<Known, ApiError> {
-    let client = node.client(peer, headers);
+    let ip = node.client(asked.peer, headers).address;
+    answering.line.client_ip = ip;
+    answering.line.auth_method = Some(Method::Session);
+    // Who signs somebody in from another site makes them work in an account that is not theirs. Forms, which do not
+    // always say where they come from, are no JSON.
+    if origin::is_told(headers) && !origin::is_own(asked.method, headers, node.public_url().as_ref()) {
+        return Err(ApiError::CrossSite);
+    }
+    let mut known = Known::anonymous(ip);
+    let presented = node.credential(headers).ok().flatten();
+    if let Some(presented) = presented.filter(|presented| presented.kind == PresentedAs::Session)
+        && let Ok(proved) = node.prove(&presented, ip.unwrap_or(asked.peer)).await
+        && let CredentialId::Session(session) = proved.id()
+    {
+        known.session = Some(session);
+        known.by_cookie = presented.by_cookie;
+    }
+    Ok(known)
+}
+
+async fn admit(
+    node: &dyn Node,
+    asked: Asked<'_>,
+    headers: &mut HeaderMap,
+    answering: &mut Answering,
+) -> Result<Known, ApiError> {
+    let client = node.client(asked.peer, headers);
     answering.line.client_ip = client.address;
     let presented = node.credential(headers).map_err(ApiError::Unproved)?;
     let presented = presented.ok_or(ApiError::Denied(Denied::Missing))?;
     answering.line.auth_method = Some(presented.kind.method());
-    let proved = node.prove(&presented, client.address.unwrap_or(peer)).await.map_err(|unproved| {
+    if presented.by_cookie && !origin::is_own(asked.method, headers, node.public_url().as_ref()) {
+        return Err(ApiError::CrossSite);
+    }
+    let proved = node.prove(&presented, client.address.unwrap_or(asked.peer)).await.map_err(|unproved| {
         failed(answering, node.control().profile(), &presented, unproved);
         ApiError::Unproved(unproved)
     })?;
@@ -170,11 +219,16 @@ async fn admit(
             let place = team.map_or_else(String::new, |team| format!(" in {team}"));
             (Caller::User { id, ip, team }, format!("user {id}{place}"))
         }
-        (CredentialId::Session(_) | CredentialId::Person(_), None) => {
+        // Nobody's, or what no use case is for.
+        (CredentialId::Session(_) | CredentialId::Person(_) | CredentialId::Webhook(_), _) => {
             return Err(ApiError::Unproved(Unproved::Invalid));
         }
     };
-    Ok(Known { caller, name, org: Some(boundary.org()) })
+    let session = match proved.id() {
+        CredentialId::Session(session) => Some(session),
+        CredentialId::Key(_) | CredentialId::Person(_) | CredentialId::Webhook(_) => None,
+    };
+    Ok(Known { caller, name, org: Some(boundary.org()), session, by_cookie: presented.by_cookie })
 }
 
 /// Nobody's credential gets a line of its own in the log, with what it had of public characters (R002_14).

@@ -97,6 +97,8 @@ pub(in crate::control) enum ApiError {
     Unproved(Unproved),
     /// Somebody's, and no.
     Denied(Denied),
+    /// A page of another site may have made a browser ask, with its cookie.
+    CrossSite,
     /// The key has called too often; its headers are on the answer already.
     RateLimited,
     /// There is nothing at this path.
@@ -163,6 +165,7 @@ impl ApiError {
             Self::Misframed(misframed) => misframed.code,
             Self::Unproved(unproved) => unproved.code(),
             Self::Denied(denied) => denied.code(),
+            Self::CrossSite => "forbidden",
             Self::RateLimited => "rate_limited",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -202,6 +205,11 @@ impl ApiError {
                 Unproved::Overloaded => "The gateway is busy. Try again.",
             }
             .to_owned(),
+            Self::CrossSite => {
+                "A page of another site may have sent this. Send it from a page of this site, or a token as \
+                                Authorization: Bearer."
+                    .to_owned()
+            }
             Self::Denied(Denied::Missing) => {
                 "Send an API key, in X-API-Key or as Authorization: Bearer.".to_owned()
             }
@@ -269,7 +277,11 @@ impl ApiError {
         }
         match self.code() {
             "too_many_failures" => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+                let wait = match self {
+                    Self::Service(ServiceError::TooManyFailures { wait }) => wait.as_secs().max(1),
+                    _ => 60,
+                };
+                headers.insert(RETRY_AFTER, wait.into());
             }
             "rate_limited" => {
                 if let Self::Service(ServiceError::RateLimited { wait, .. }) = self {

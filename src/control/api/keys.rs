@@ -277,7 +277,7 @@ async fn verify(call: Call) -> Result<Value, ApiError> {
     };
     let view = match proved.id() {
         CredentialId::Key(id) => control.verified_key(call.caller(), id).await?,
-        CredentialId::Session(_) | CredentialId::Person(_) => None,
+        CredentialId::Session(_) | CredentialId::Person(_) | CredentialId::Webhook(_) => None,
     };
     let Some(view) = view else { return Ok(verdict(Unproved::Invalid.code(), Value::Null)) };
     let now = control.clock().now();

@@ -28,6 +28,7 @@ mod projects;
 mod reference;
 mod requests;
 mod roles;
+mod sessions;
 mod shape;
 mod teams;
 mod users;
@@ -41,7 +42,11 @@ use axum::{
     response::Response,
     routing::{MethodFilter, on},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE, request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, SET_COOKIE},
+    request,
+};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
@@ -49,9 +54,9 @@ pub(super) use self::{
     answer::Answering, error::ApiError, generate::is_served, reference::page as reference,
 };
 use self::{
-    caller::identify,
+    caller::{Asked, identify, visit},
     input::Input,
-    operation::{Answer, Call, Operation, Verb, all},
+    operation::{Answer, Call, Cookies, Operation, Verb, all},
 };
 pub use self::{
     caller::{Node, Pending, Presented, PresentedAs, Proved},
@@ -153,8 +158,15 @@ async fn carry_out(
     // Without an address nobody can be let in by it; the listener always says one.
     let Some(Peer(peer)) = parts.extensions.get().copied() else { return Err(ApiError::NotFound) };
     let patience = node.patience();
-    let known = identify(&*node, peer, &mut parts.headers, answering, operation.open());
-    let known = in_time(patience, known).await?;
+    let asked = Asked { peer, method: &parts.method };
+    let identified = async {
+        if operation.id == sessions::SIGN_IN {
+            visit(&*node, asked, &mut parts.headers, answering).await
+        } else {
+            identify(&*node, asked, &mut parts.headers, answering, operation.open()).await
+        }
+    };
+    let known = in_time(patience, identified).await?;
     let names = names.ok_or(ApiError::NotFound)?;
     let paged = if matches!(operation.answer, Answer::Page(_)) { page::FIELDS } else { &[] };
     let query = Input::of_query(parts.uri.query().unwrap_or_default(), &[operation.query, paged])?;
@@ -173,8 +185,26 @@ async fn carry_out(
     }
     control.refuse_again().await?;
     let names = names.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let call = Call { control: control.clone(), node: Some(node), peer, known, path, names, query, body };
-    match in_time(patience, (operation.run)(call)).await {
+    let cookies = Cookies::default();
+    let call = Call {
+        control: control.clone(),
+        node: Some(Arc::clone(&node)),
+        peer,
+        known,
+        path,
+        names,
+        query,
+        body,
+        cookies: cookies.clone(),
+    };
+    let outcome = in_time(patience, (operation.run)(call)).await;
+    for cookie in cookies.take() {
+        answering.headers.append(SET_COOKIE, cookie);
+    }
+    if operation.id == sessions::SIGN_IN {
+        node.decided(answering.line.auth_method, outcome.as_ref().err().map_or("ok", ApiError::code));
+    }
+    match outcome {
         // Refused, perhaps because an equal request was carried out between the first look and this one.
         Err(refused @ ApiError::Service(_)) => {
             control.refuse_again().await?;

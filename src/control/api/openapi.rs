@@ -8,7 +8,7 @@ use super::{
     page,
     shape::{Field, Kind, Shape},
 };
-use crate::domain::profile::Compat;
+use crate::domain::{profile::Compat, session::cookie_name};
 
 /// The document of what a platform has that imitates these interfaces; with all of them it is the whole.
 pub fn document(compat: &[Compat]) -> Value {
@@ -37,13 +37,14 @@ pub fn document(compat: &[Compat]) -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "api_key": [] }, { "bearer": [] }],
+        "security": [{ "api_key": [] }, { "bearer": [] }, { "session": [] }],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
                 "api_key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
-                "bearer": { "type": "http", "scheme": "bearer" },
+                "bearer": { "type": "http", "scheme": "bearer", "description": "A key, or a session's token." },
+                "session": { "type": "apiKey", "in": "cookie", "name": cookie_name(false) },
             },
         },
     })

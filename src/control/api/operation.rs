@@ -1,7 +1,11 @@
 //! What the API can do, one entry each. The router, the checks and the OpenAPI document are made of these tables.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use http::HeaderValue;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -13,7 +17,7 @@ use super::{
     input::Input,
     invitations, keys, members, orgs,
     page::List,
-    permissions, presets, projects, requests, roles,
+    permissions, presets, projects, requests, roles, sessions,
     shape::{Field, Shape},
     teams, users,
 };
@@ -85,7 +89,7 @@ impl Operation {
 
     /// Whether it may be asked for without a credential: what is sent proves who asks.
     pub(super) fn open(&self) -> bool {
-        self.id == "accept_invitation"
+        matches!(self.id, "accept_invitation" | sessions::SIGN_IN)
     }
 }
 
@@ -106,6 +110,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         permissions::OPERATIONS,
         audit::OPERATIONS,
         requests::OPERATIONS,
+        sessions::OPERATIONS,
     ]
     .into_iter()
     .flatten()
@@ -123,6 +128,22 @@ pub(super) struct Call {
     pub(super) names: Vec<(String, String)>,
     pub(super) query: Input,
     pub(super) body: Input,
+    /// To be set by the answer.
+    pub(super) cookies: Cookies,
+}
+
+/// Cookies for the answer of a request that is under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cookies(Arc<Mutex<Vec<HeaderValue>>>);
+
+impl Cookies {
+    pub(super) fn set(&self, cookie: Option<HeaderValue>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(cookie);
+    }
+
+    pub(super) fn take(&self) -> Vec<HeaderValue> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Call {

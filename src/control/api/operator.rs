@@ -10,7 +10,7 @@ use super::{
     caller::Known,
     error::{ApiError, Refused},
     input::Input,
-    operation::{Answer, Call, Operation, all},
+    operation::{Answer, Call, Cookies, Operation, all},
     page,
 };
 use crate::{
@@ -75,11 +75,18 @@ pub async fn operate(control: &Control, org: Option<OrgId>, question: Question) 
         control: control.clone(),
         node: None,
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        known: Known { caller: Caller::Operator, name: "operator".to_owned(), org },
+        known: Known {
+            caller: Caller::Operator,
+            name: "operator".to_owned(),
+            org,
+            session: None,
+            by_cookie: false,
+        },
         path: format!("/v1/{}", question.path.join("/")),
         names,
         query: query(operation, question.query)?,
         body: Input::checked(question.body, operation.body)?,
+        cookies: Cookies::default(),
     };
     Ok((operation.run)(call).await?)
 }

@@ -51,7 +51,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: &[
             field("email", Kind::Text, "Their e-mail address.").required(),
             field("name", Kind::Name(100), "Their name.").required(),
-            field("password", Kind::Text, "15 to 128 characters; without one they cannot sign in with one."),
+            field("password", Kind::Text, "15 to 256 characters; without one they cannot sign in with one."),
             field(
                 "role",
                 Kind::Text,

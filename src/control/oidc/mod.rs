@@ -182,6 +182,11 @@ impl Oidc {
     }
 }
 
+/// Whether the provider answers, and is one that people could sign in by.
+pub async fn reach(config: &config::Oidc, keeping: &Keeping) -> Result<(), OidcError> {
+    Provider::new(config.clone(), keeping.clone()).reach().await
+}
+
 impl std::fmt::Debug for Oidc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Oidc({})", self.provider.config.issuer)

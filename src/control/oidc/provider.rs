@@ -108,6 +108,15 @@ impl Provider {
         }
     }
 
+    /// Whether it answers, with keys that can prove something.
+    pub(super) async fn reach(&self) -> Result<(), OidcError> {
+        match self.discover(None).await?.keys.read().await {
+            Ok(0) => Err(OidcError::Unavailable("it publishes no key that can prove a token".to_owned())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(OidcError::Unavailable(error.to_string())),
+        }
+    }
+
     /// Who signed in, by their e-mail address.
     pub(super) async fn redeem(&self, known: &Known, redeemed: &Redeemed<'_>) -> Result<String, OidcError> {
         let tokens = self.exchange(known, redeemed).await?;

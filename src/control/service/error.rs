@@ -50,12 +50,21 @@ pub enum ServiceError {
     /// The token is right, and too old.
     #[error("the invitation has expired: ask for a new one")]
     InvitationExpired,
-    /// Not the password of the account that the request is for.
-    #[error("this address has an account, and this is not its password")]
-    WrongPassword,
     /// The caller lacks a permission, named as the profile names it.
     #[error("this needs the permission {0}")]
     Lacks(String),
+    /// Not somebody's password; what else was wrong is told to nobody.
+    #[error("the e-mail address or the password is wrong")]
+    WrongPassword,
+    /// It was tried too often, here or at this account.
+    #[error("too many attempts to sign in: wait {} seconds", .wait.as_secs().max(1))]
+    TooManyFailures {
+        /// How long until the next one.
+        wait: Duration,
+    },
+    /// More wait than can be served.
+    #[error("the gateway is busy")]
+    Overloaded,
     /// The same request was carried out before; this was its answer.
     #[error("the same request was carried out before")]
     Replayed(serde_json::Value),
@@ -81,7 +90,8 @@ impl ServiceError {
             Self::InvitationExpired => "credential_expired",
             Self::Lacks(_) => "scope_insufficient",
             Self::Store(_) => "store_unavailable",
-            Self::Secret(_) => "overloaded",
+            Self::TooManyFailures { .. } => "too_many_failures",
+            Self::Secret(_) | Self::Overloaded => "overloaded",
         }
     }
 

@@ -1,7 +1,10 @@
 //! What the texts that people send have to look like. Each check answers with the text to store.
 
 use super::error::ServiceError;
-use crate::domain::email::{Email, NotAnEmail};
+use crate::domain::{
+    email::{Email, NotAnEmail},
+    password,
+};
 
 type Checked<T> = Result<T, ServiceError>;
 
@@ -73,14 +76,9 @@ pub(super) fn email(text: &str) -> Checked<Email> {
     text.trim().parse().map_err(|error: NotAnEmail| ServiceError::field("email", error.to_string()))
 }
 
-/// A password by NIST SP 800-63B-4: long enough, any characters, never cut.
-pub(super) fn password(text: &str) -> Checked<()> {
-    let length = text.chars().count();
-    if (15..=128).contains(&length) && text.len() <= 512 {
-        Ok(())
-    } else {
-        Err(ServiceError::field("password", "expected 15 to 128 characters, of any kind"))
-    }
+/// A new password of somebody with this e-mail address.
+pub(super) fn password(text: &str, email: &str) -> Checked<()> {
+    password::accept(text, email).map_err(|weak| ServiceError::field("password", weak.to_string()))
 }
 
 /// Characters that break lines, hide, or turn the direction of the text around them.
@@ -115,14 +113,6 @@ mod tests {
         assert_eq!(slug_of("Payments (EU) / Core", "team"), "payments-eu-core");
         assert_eq!(slug_of("日本", "team"), "team");
         assert!(slug(&slug_of(&"Very long name ".repeat(9), "x")).is_ok());
-    }
-
-    #[test]
-    fn passwords_are_long_and_never_cut() {
-        assert!(password("fourteen chars").is_err());
-        assert!(password("fifteen chars ok").is_ok());
-        assert!(password(&"ü".repeat(128)).is_ok());
-        assert!(password(&"x".repeat(129)).is_err());
     }
 
     #[test]

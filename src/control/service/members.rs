@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Caller, Control, Page, PageOf, ServiceError, caller::Who, invitations, orgs, rights::Rights, teams,
-    users, work::Deed,
+    Caller, Control, Page, PageOf, ServiceError, caller::Who, invitations, orgs, rights::Rights, sessions,
+    teams, users, work::Deed,
 };
 use crate::{
     domain::{
@@ -78,7 +78,10 @@ impl Control {
         role: Option<&str>,
     ) -> Result<MemberView, ServiceError> {
         let mut work = self.begin(caller).await?;
-        let user = users::find(&mut work.tx, &work.who, user).await?;
+        let user = match (&work.who, user.parse::<UserId>()) {
+            (Who::Person(..), Ok(_)) => users::find_in_org(&mut work.tx, &work.who, user).await?,
+            _ => users::find(&mut work.tx, &work.who, user).await?,
+        };
         let (profile, org) = (self.profile(), user.org_id);
         let rights = Rights::of_org(&mut work.tx, profile, org).await?;
         let book = rights.book(profile);
@@ -155,6 +158,7 @@ impl Control {
         may_change(&rights.book(profile), &work.who, &place, before.role.as_deref(), None)?;
         keep_one(profile, &mut work.tx, &work.who, &user, team, before.role.as_deref()).await?;
         memberships::remove(&mut work.tx, user.id, team).await?;
+        sessions::end_in(&mut work, user.id, team).await?;
         // A link that still lies in their mail must not bring them back.
         invitations::close(&mut work.tx, org, &user.email, invitations::Into::Place(team), work.now).await?;
         // Who is a member nowhere is in no group either, or would be back in all of them on the day they return.

@@ -6,6 +6,7 @@
 //! ago no longer counts.
 
 mod applied;
+mod attempts;
 mod audit;
 mod caller;
 mod error;
@@ -24,13 +25,14 @@ mod projects;
 mod requests;
 mod rights;
 mod roles;
+mod sessions;
 mod teams;
 #[cfg(test)]
 mod tests;
 mod users;
 mod work;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::{
     applied::Applied,
@@ -51,11 +53,12 @@ pub use self::{
     projects::NewProject,
     requests::{RequestFilter, RequestView},
     roles::{NewRole, RoleChanges, RoleDetail},
+    sessions::{Named, Place, SessionView, SignIn, SignedIn},
     teams::NewTeam,
     users::{NewUser, UserView},
 };
 use crate::{
-    config::{Config, Invitations, KeyUseEvents, Mail},
+    config::{self, Config, Invitations, KeyUseEvents, Mail},
     domain::{key::secret::MacKey, profile::Profile, seal::SealKey, time::Clock},
     store::Store,
     telemetry::metrics::Metrics,
@@ -80,6 +83,10 @@ pub struct Settings {
     pub invitations: Invitations,
     /// How people reach the gateway: a scheme and an authority, for links.
     pub public_url: String,
+    /// How long whoever signs in stays signed in, and in which cookie.
+    pub sessions: config::Sessions,
+    /// How often an address may be wrong in a minute.
+    pub failures_per_address: NonZeroU32,
 }
 
 impl Settings {
@@ -98,6 +105,8 @@ impl Settings {
             ca: config.outbound.ca.clone(),
             invitations: config.invitations.clone(),
             public_url,
+            sessions: config.sessions,
+            failures_per_address: config.auth.failures_per_minute.ip,
         }
     }
 }
@@ -125,10 +134,11 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct Control(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     parts: Parts,
     hashing: hashing::Hashing,
+    attempts: attempts::Attempts,
     metrics: Option<Arc<Metrics>>,
     once: Option<Once>,
 }
@@ -136,15 +146,22 @@ struct Inner {
 impl Control {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, hashing: hashing::Hashing::new(), metrics: None, once: None }))
+        let attempts = attempts::Attempts::new(parts.clock.clone());
+        let hashing = hashing::Hashing::new();
+        Self(Arc::new(Inner { parts, hashing, attempts, metrics: None, once: None }))
     }
 
     /// The same on a node whose metrics count what is recorded.
     #[must_use]
     pub fn counting(self, metrics: Arc<Metrics>) -> Self {
-        let Inner { parts, hashing, once, .. } = &*self.0;
-        let (parts, hashing, once) = (parts.clone(), hashing.clone(), once.clone());
-        Self(Arc::new(Inner { parts, hashing, metrics: Some(metrics), once }))
+        Self(Arc::new(Inner { metrics: Some(metrics), ..(*self.0).clone() }))
+    }
+
+    /// The same under another configuration.
+    #[must_use]
+    pub fn under(&self, profile: Arc<Profile>, settings: Settings) -> Self {
+        let inner = (*self.0).clone();
+        Self(Arc::new(Inner { parts: Parts { profile, settings, ..inner.parts }, ..inner }))
     }
 
     /// Where state is kept.
@@ -160,6 +177,11 @@ impl Control {
     /// The clock that life and grace are judged by.
     pub fn clock(&self) -> &Clock {
         &self.0.parts.clock
+    }
+
+    /// How long sessions last, and in which cookie they come.
+    pub fn sessions(&self) -> config::Sessions {
+        self.0.parts.settings.sessions
     }
 
     fn settings(&self) -> &Settings {

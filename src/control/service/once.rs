@@ -38,9 +38,7 @@ impl Control {
     pub fn once(&self, caller: impl Into<String>, name: impl Into<String>, text: String) -> Self {
         let request = self.seal(&text);
         let once = Once { caller: caller.into(), name: name.into(), request, text, control: self.clone() };
-        let (parts, hashing) = (self.0.parts.clone(), self.0.hashing.clone());
-        let inner = super::Inner { parts, hashing, metrics: self.0.metrics.clone(), once: Some(once) };
-        Self(std::sync::Arc::new(inner))
+        Self(std::sync::Arc::new(super::Inner { once: Some(once), ..(*self.0).clone() }))
     }
 
     /// Asked before and after a use case of [`once`](Self::once): before, because what was done need not be possible

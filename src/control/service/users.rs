@@ -9,7 +9,7 @@ use super::{
     keys::record_ended,
     members, orgs,
     rights::Rights,
-    teams,
+    sessions, teams,
     work::{Deed, Work},
 };
 use crate::{
@@ -79,12 +79,12 @@ impl Control {
         // The costly part happens before the write lock is taken, and only for those who may.
         let password = match &new.password {
             Some(password) => {
-                fields::password(password)?;
+                fields::password(password, &email)?;
                 let mut conn = self.store().read().await?;
                 let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
                 self.place_new(&mut conn, &who, new).await?;
                 drop(conn);
-                Some(self.0.hashing.password(password.clone()).await?)
+                Some(self.0.hashing.password(password).await?)
             }
             None => None,
         };
@@ -216,6 +216,10 @@ impl Control {
             users::set_deactivated(&mut work.tx, user.id, user.deactivated_at).await?;
             let event = if active { "user.activated" } else { "user.deactivated" };
             work.record(deed(&user, None, "update", event, json!({ "email": user.email }))).await?;
+            // Whoever is let back in signs in again.
+            if !active {
+                sessions::end_all(&mut work, &user).await?;
+            }
             work.changed(&Subject::Org(user.org_id)).await?;
         }
         let view = view(&mut work.tx, user).await?;
@@ -228,6 +232,7 @@ impl Control {
         let mut work = self.begin(caller).await?;
         let user = find(&mut work.tx, &work.who, named).await?;
         self.may_touch(&mut work, &user, control::MEMBER_REMOVE, true).await?;
+        sessions::end_all(&mut work, &user).await?;
         let ended = keys::revoke_of_owner(&mut work.tx, user.id, work.now).await?;
         users::remove(&mut work.tx, user.id, work.now).await?;
         // A link that still lies in their mail must not bring them back.
@@ -243,7 +248,7 @@ impl Control {
 
     /// Whether the caller may change, stop or remove this person: wherever the person holds a role, the caller has to
     /// be one who could have given it, and if the person `ends`, somebody has to be left who can administer.
-    async fn may_touch(
+    pub(super) async fn may_touch(
         &self,
         work: &mut Work<'_>,
         user: &User,
@@ -276,13 +281,7 @@ impl Control {
 
 /// The person with this id or e-mail address who has not been removed, unless not the caller's to know of.
 pub(super) async fn find(conn: &mut Conn, who: &Who, named: &str) -> Result<User, ServiceError> {
-    let found = match named.parse() {
-        Ok(id) => users::find(conn, id).await?,
-        Err(_) => users::find_by_email(conn, named).await?,
-    };
-    let Some(user) = found.filter(|user| user.removed_at.is_none() && who.sees(user.org_id)) else {
-        return Err(ServiceError::not_found("user", named));
-    };
+    let user = find_in_org(conn, who, named).await?;
     // Who is bound to a team knows the people of that team, and whom they speak for.
     if let Some(team) = who.only_team()
         && who.user() != Some(user.id)
@@ -291,6 +290,18 @@ pub(super) async fn find(conn: &mut Conn, who: &Who, named: &str) -> Result<User
         return Err(ServiceError::not_found("user", named));
     }
     Ok(user)
+}
+
+/// The same, wherever in the caller's organization they are. Whoever may give somebody a place in their own team need
+/// not have seen them in another one; what they need is the id, which nobody guesses.
+pub(super) async fn find_in_org(conn: &mut Conn, who: &Who, named: &str) -> Result<User, ServiceError> {
+    let found = match named.parse() {
+        Ok(id) => users::find(conn, id).await?,
+        Err(_) => users::find_by_email(conn, named).await?,
+    };
+    found
+        .filter(|user| user.removed_at.is_none() && who.sees(user.org_id))
+        .ok_or_else(|| ServiceError::not_found("user", named))
 }
 
 pub(super) async fn view(conn: &mut Conn, user: User) -> Result<UserView, ServiceError> {

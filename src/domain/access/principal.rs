@@ -5,7 +5,7 @@ use std::fmt;
 use super::Networks;
 use crate::domain::{
     boundary::Boundary,
-    id::{KeyId, ProjectId, SessionId, UserId},
+    id::{KeyId, OrgId, ProjectId, SessionId, UserId},
     key::state::Life,
     permission::PermissionSet,
     session::Activity,
@@ -55,6 +55,8 @@ pub enum CredentialId {
     Session(SessionId),
     /// A person, whom somebody else has vouched for.
     Person(UserId),
+    /// A webhook of this organization.
+    Webhook(OrgId),
 }
 
 /// Whether the person or organization that a credential speaks for is still there.

@@ -22,7 +22,7 @@ pub use read::{ProfileError, ProfileErrors};
 pub use roles::{MemberRules, Roles};
 
 use self::read::{Report, Section};
-use super::boundary::BoundaryKind;
+use super::{boundary::BoundaryKind, permission::PermissionSet};
 
 /// The interface of an existing platform whose client programs must be able to call unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,12 @@ impl Profile {
     /// Whether organizations are divided into teams.
     pub fn has_teams(&self) -> bool {
         self.roles.any_in_teams() || self.keys.boundaries.iter().any(|kind| *kind > BoundaryKind::Org)
+    }
+
+    /// What every webhook may do: receive, where the platform has a word for that, and nothing else.
+    pub fn received(&self) -> PermissionSet {
+        let receive = self.permissions.get("webhook:receive");
+        self.permissions.closure(receive.into_iter().collect())
     }
 
     /// Whether teams are divided into projects.

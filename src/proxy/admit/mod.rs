@@ -1,6 +1,7 @@
 //! From a credential to a permit: who it is, whether they may, and whether not too often.
 
 mod signed;
+mod webhook;
 
 use std::{net::IpAddr, rc::Rc, sync::Arc};
 
@@ -21,6 +22,7 @@ use crate::{
         access::{self, Action, Denied, Method, Permit},
         key::token::Digest,
     },
+    runtime::origin,
     telemetry::metrics::Outcome,
 };
 
@@ -70,6 +72,14 @@ async fn decide(
     }
     // Read before anything is taken out: what is signed is the request as it was sent.
     let signature = if accepted.accept_keys() { signed::find(exchange, request) } else { Found::Nothing };
+    if !accepted.webhooks().is_empty()
+        && let Some(sent) = webhook::take(exchange, accepted.webhooks(), request)?
+    {
+        if matches!(signature, Found::Claim(_) | Found::Flawed { keyid: Some(_) } | Found::Several) {
+            return Err(Refusal::CredentialConflict);
+        }
+        return Box::pin(webhook::judge(exchange, action, accepted, request, sent)).await;
+    }
     let credential =
         credential::take(request.headers_mut(), rules, keep).map_err(|_| Refusal::CredentialConflict)?;
     if !matches!(signature, Found::Nothing)
@@ -89,6 +99,11 @@ async fn decide(
         return Err(Refusal::Denied(Denied::Missing));
     };
     exchange.presented(method);
+    if credential.by_cookie
+        && !origin::is_own(request.method(), request.headers(), serving.snapshot.public_url.as_ref())
+    {
+        return Err(Refusal::CrossSite);
+    }
     let caller = authenticate(exchange, &credential).await?;
     let permit = permit(exchange, action, &caller)?;
     Ok(Admitted { permit, caller: Some(caller) })

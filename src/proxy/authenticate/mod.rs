@@ -6,3 +6,4 @@ mod pace;
 pub mod replay;
 pub mod session;
 pub mod signed;
+pub mod webhook;

@@ -150,7 +150,7 @@ impl Cache {
     pub fn count_hit(&self, record: &Record) {
         match record.id {
             CredentialId::Session(_) | CredentialId::Person(_) => self.0.session_metrics.hit.inc(),
-            CredentialId::Key(_) => self.0.key_metrics.hit.inc(),
+            CredentialId::Key(_) | CredentialId::Webhook(_) => self.0.key_metrics.hit.inc(),
         }
     }
 
@@ -203,7 +203,12 @@ impl Cache {
 
     /// Number of keys, of sessions and of proofs in memory.
     pub fn len(&self) -> [u64; 3] {
-        [self.0.keys.entry_count(), self.0.sessions.entry_count(), self.0.proofs.entry_count()]
+        let Shared { keys, sessions, proofs, .. } = &*self.0;
+        // What was put in or taken out last is counted late unless somebody asks for it.
+        keys.run_pending_tasks();
+        sessions.run_pending_tasks();
+        proofs.run_pending_tasks();
+        [keys.entry_count(), sessions.entry_count(), proofs.entry_count()]
     }
 
     /// Ends all that speaks for people by somebody else's word: a key that vouched for some of it is gone.
@@ -306,7 +311,8 @@ impl Cache {
         for _ in 0..LOAD_ATTEMPTS {
             let seen = shared.feed.position();
             let Some(entry) = shared.directory.find(lookup, rules).await? else {
-                if shared.feed.position() == seen {
+                // That there is a new organization is no news of the feed.
+                if shared.feed.position() == seen && !matches!(lookup, Lookup::Webhook { .. }) {
                     shared.unknown.insert(lookup.clone(), seen);
                 }
                 return Ok(None);
@@ -315,7 +321,7 @@ impl Cache {
             // Registered before the feed is looked at again: a change from here on ends the record itself.
             shared.registry.add(&record);
             if shared.feed.position() == seen {
-                if matches!(lookup, Lookup::Public(_) | Lookup::Session(_) | Lookup::Vouched(_)) {
+                if !matches!(lookup, Lookup::Foreign { .. }) {
                     self.remember(&record);
                 }
                 return Ok(Some(record));
@@ -347,7 +353,9 @@ impl Cache {
     fn memory(&self, lookup: &Lookup) -> (&moka::sync::Cache<Lookup, Arc<Record>>, &CacheMetrics) {
         match lookup {
             Lookup::Session(_) | Lookup::Vouched(_) => (&self.0.sessions, &self.0.session_metrics),
-            Lookup::Public(_) | Lookup::Foreign { .. } => (&self.0.keys, &self.0.key_metrics),
+            Lookup::Public(_) | Lookup::Foreign { .. } | Lookup::Webhook { .. } => {
+                (&self.0.keys, &self.0.key_metrics)
+            }
         }
     }
 

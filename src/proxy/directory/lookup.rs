@@ -20,6 +20,13 @@ pub enum Lookup {
     Session(Digest),
     /// A person, for whom somebody else's token speaks.
     Vouched(Arc<Vouched>),
+    /// The organization for which a webhook calls.
+    Webhook {
+        /// The webhook's name.
+        name: Arc<str>,
+        /// The organization, by slug or id.
+        org: Arc<str>,
+    },
 }
 
 impl Lookup {
@@ -29,7 +36,7 @@ impl Lookup {
         match self {
             Self::Public(public) => Some(public),
             Self::Foreign { leading, .. } => Some(leading.as_str()),
-            Self::Session(_) | Self::Vouched(_) => None,
+            Self::Session(_) | Self::Vouched(_) | Self::Webhook { .. } => None,
         }
     }
 }

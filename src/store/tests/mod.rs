@@ -5,6 +5,7 @@ mod audit;
 mod feed;
 mod keys;
 mod opening;
+mod requests;
 
 use std::time::Duration;
 

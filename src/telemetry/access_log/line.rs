@@ -5,10 +5,13 @@ use std::borrow::Cow;
 use http::HeaderValue;
 
 use super::record::{AccessRecord, AuthFailure};
-use crate::telemetry::{
-    line::{Line, LineFormat},
-    metrics::auth::method_label,
-    redact::Redactor,
+use crate::{
+    domain::access::Method,
+    telemetry::{
+        line::{Line, LineFormat},
+        metrics::auth::method_label,
+        redact::Redactor,
+    },
 };
 
 /// Appends the record's line, and the one about its failed credential if it has one. Returns how many.
@@ -77,7 +80,8 @@ pub(super) fn legible(path: &str) -> Cow<'_, str> {
 fn auth_failed(mut line: Line<'_>, record: &AccessRecord, failure: &AuthFailure) {
     line.bare("ts", record.ts);
     line.word("level", "warn");
-    line.word("msg", "api_key.auth_failed");
+    let session = record.auth_method == Some(Method::Session);
+    line.word("msg", if session { "session.auth_failed" } else { "api_key.auth_failed" });
     header(&mut line, "request_id", record.request_id.as_ref());
     address(&mut line, record);
     line.foreign("route", record.route.as_deref());

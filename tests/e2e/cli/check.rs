@@ -1,6 +1,12 @@
 //! `check` and wrong configurations: exit 2, naming file, key and a valid example; never a panic, never a silent default.
 
-use crate::support::{program::Site, rawup::Upstream, setup::Setup, wrong::Wrong};
+use crate::support::{
+    issuer::{Issuer, Signer, key_set},
+    program::Site,
+    rawup::Upstream,
+    setup::Setup,
+    wrong::Wrong,
+};
 
 /// A good configuration prints its routes.
 #[test]
@@ -183,4 +189,46 @@ fn a_wrong_secret_file_is_refused() {
         assert_eq!(refused.code, 2, "{} bytes: {refused:?}", bytes.len());
         assert!(refused.stderr.contains("secret"), "{refused:?}");
     }
+}
+
+/// Files of identity providers are looked at without a network, the providers themselves with `--online`.
+#[test]
+fn identity_providers_are_looked_at() {
+    let signer = Signer::ed25519("k");
+    let issuer = Issuer::with(&[&signer]);
+    let at = |url: &str| format!("jwks_url = \"{url}/jwks\"");
+    let setup = Setup::bare("offload")
+        .issuer("one", &at(&issuer.server.url()))
+        .issuer("two", "jwks_file = \"keys.json\"");
+    let site = Site::new(setup.clone());
+    let warned = site.plain(&["check"], "");
+    assert_eq!(warned.code, 0, "{warned:?}");
+    assert!(warned.stderr.contains("jwt[1].jwks_file"), "{warned:?}");
+    assert_eq!(issuer.asked(), 0, "nothing is connected to");
+    std::fs::write(site.path("keys.json"), key_set(&[&signer]).to_string()).expect("keys");
+    let good = site.plain(&["check", "--online"], "");
+    assert!(good.code == 0 && !good.stderr.contains("jwks"), "{good:?}");
+    assert!(good.stdout.contains("jwt one") && issuer.asked() == 1, "{good:?}");
+    issuer.publish(&[]);
+    let empty = site.plain(&["check", "--online"], "");
+    assert!(empty.code == 1 && empty.stdout.contains("no key that can prove"), "{empty:?}");
+    issuer.fail();
+    let down = site.plain(&["check", "--online"], "");
+    assert!(down.code == 1 && down.stdout.contains("503"), "{down:?}");
+
+    let oidc = setup.set("oidc.issuer", issuer.server.url()).set("oidc.client_id", "latchgate");
+    site.configure(&oidc.clone().set("oidc.client_secret_file", "absent.secret"));
+    let absent = site.plain(&["check"], "");
+    assert!(
+        absent.stderr.contains("oidc.client_secret_file") && absent.stderr.contains("absent.secret"),
+        "{absent:?}"
+    );
+    site.configure(&oidc.clone().set("outbound.ca", "absent.pem"));
+    for command in ["check", "serve"] {
+        let refused = site.plain(&[command], "");
+        assert!(refused.code == 2 && refused.stderr.contains("outbound.ca"), "{command}: {refused:?}");
+    }
+    site.configure(&oidc);
+    let down = site.plain(&["check", "--online"], "");
+    assert!(down.code == 1 && down.stdout.contains("oidc"), "{down:?}");
 }

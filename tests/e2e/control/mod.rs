@@ -6,4 +6,5 @@ mod console;
 mod keys;
 mod requests;
 mod roles;
+mod session;
 mod tenants;

@@ -1,8 +1,10 @@
 //! The request log: what a tenant's people and keys may see of what was asked lately, and what nobody may.
 
+use latchgate::domain::time::Clock;
 use serde_json::Value;
 
 use crate::support::{
+    issuer::{Issuer, Signer, claims},
     program::{Lock, Program, Site},
     rawup::Upstream,
     request::Caller,
@@ -229,4 +231,44 @@ fn requests_go_with_their_organization() {
     kept(&program, 1);
     program.cli(&["orgs", "delete", &org, "--yes"]).ok();
     assert_eq!(program.site.count("request_log"), 0);
+}
+
+/// R003_08: usage and request logs can be viewed by every role - owner, admin and member alike - and by nobody else.
+#[test]
+fn every_role_may_look() {
+    let (upstream, signer) = (Upstream::echo(), Signer::p256("k"));
+    let issuer = Issuer::with(&[&signer]);
+    let setup = Setup::bare("reducto")
+        .upstream("app", &upstream.url())
+        .route("name = \"api\"\npath = \"/api/{*rest}\"\nupstream = \"app\"\nrequire = \"api:call\"");
+    let site = Site::new(issuer.known_to(setup));
+    let roles = ["owner", "admin", "member"];
+    let email = |role: &str| format!("the-{role}@example.com");
+    for role in roles {
+        site.user(&email(role), role, None);
+    }
+    site.cli(&["orgs", "create", "--name", "Else", "--slug", "else"]).ok();
+    let stranger = ["users", "create", "--email", "stranger@else.example", "--name", "S", "--org", "else"];
+    site.cli(&[stranger.as_slice(), &["--role", "owner"]].concat()).ok();
+    let key = site.key_of(&email("owner"), &["--scopes", "api:call"]);
+    let program = site.serve();
+    assert_eq!(program.key(&key.text).verdict("/api/seen"), "200");
+    kept(&program, 1);
+    wait::until("the use to be counted", || {
+        program.cli(&["keys", "show", &key.id]).json()["usage_count"] == 1
+    });
+    let person =
+        |email: &str| program.admin().bearer(&signer.token(&claims(email, Clock::system().now().seconds())));
+    let usage = format!("/v1/api-keys/{}/usage", key.id);
+    for role in roles {
+        let person = person(&email(role));
+        assert!(paths(&listed(&person, "")).contains(&"/api/seen"), "{role}");
+        let used = person.get(&usage);
+        assert_eq!((used.status, &used.json()["buckets"][0]["count"]), (200, &Value::from(1)), "{role}");
+    }
+    let stranger = person("stranger@else.example");
+    assert!(!paths(&listed(&stranger, "")).contains(&"/api/seen"));
+    assert_eq!(stranger.get(&usage).verdict(), "404 not_found");
+    assert_eq!(program.admin().key(&key.text).get("/v1/requests").verdict(), "403 scope_insufficient");
+    assert_eq!(program.admin().anonymous().get("/v1/requests").verdict(), "401 credential_missing");
 }

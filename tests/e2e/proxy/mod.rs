@@ -18,8 +18,10 @@ mod misses;
 mod mutations;
 mod path;
 mod record;
+mod session;
 mod signed;
 mod throttle;
 mod upstream;
+mod webhook;
 
 pub use self::credential::checksum;

@@ -16,9 +16,10 @@ use super::{
 };
 
 /// What a store that answers no query looks like, and back.
-const HIDDEN: [(&str, &str); 5] = [
+const HIDDEN: [(&str, &str); 6] = [
     ("nonces", "hidden_nonces"),
     ("api_keys", "hidden_keys"),
+    ("sessions", "hidden_sessions"),
     ("changes", "hidden_changes"),
     ("counters", "hidden_counters"),
     ("orgs", "hidden_orgs"),
@@ -64,6 +65,16 @@ impl Gateway {
 
     pub fn key(&self, key: &str) -> Caller {
         self.door.key(key)
+    }
+
+    /// Somebody who has just signed in, with their session as `Authorization: Bearer`.
+    pub fn session(&self, email: &str) -> Caller {
+        self.door.bearer(&self.admin().token(email))
+    }
+
+    /// The same, of `name@example.com`.
+    pub fn user(&self, name: &str) -> Caller {
+        self.session(&format!("{name}@example.com"))
     }
 
     /// Does something through the library's own change path.

@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod http;
 pub mod issuer;
 pub mod program;
+pub mod provider;
 pub mod rawc;
 pub mod rawup;
 pub mod relay;

@@ -2,7 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::rawc::{Client, Response};
+use serde_json::json;
+
+use super::{
+    program::PASSWORD,
+    rawc::{Client, Response},
+};
 
 /// A port of the gateway that requests are sent to.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +27,25 @@ impl Door {
     /// A caller with this full key as `Authorization: Bearer`.
     pub fn bearer(self, key: &str) -> Caller {
         Caller { door: self, credential: Some(("Authorization", format!("Bearer {key}"))) }
+    }
+
+    /// A caller with this cookie and nothing else.
+    pub fn cookie(self, cookie: &str) -> Caller {
+        Caller { door: self, credential: Some(("Cookie", cookie.to_owned())) }
+    }
+
+    /// Signs in here, which has to be the admin port.
+    pub fn sign_in(self, email: &str, password: &str) -> Response {
+        let body = json!({ "email": email, "password": password }).to_string();
+        let request = self.anonymous().request("POST", "/v1/session");
+        request.header("Content-Type", "application/json").body(body).send()
+    }
+
+    /// Signs in here with the password that all have in tests; the session's token.
+    pub fn token(self, email: &str) -> String {
+        let answer = self.sign_in(email, PASSWORD);
+        assert_eq!(answer.status, 200, "{email}: {answer:?}");
+        answer.json()["token"].as_str().expect("a token").to_owned()
     }
 
     pub fn connect(self) -> Client {

@@ -79,6 +79,11 @@ impl Setup {
         self.push("upstream", &format!("name = \"{name}\"\ntargets = [\"{url}\"]"))
     }
 
+    /// A webhook, as the lines of its table.
+    pub fn webhook(self, lines: &str) -> Self {
+        self.push("webhook", lines)
+    }
+
     /// A route, as the lines of its table.
     pub fn route(self, lines: &str) -> Self {
         self.push("route", lines)

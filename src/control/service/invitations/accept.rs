@@ -134,7 +134,7 @@ impl Control {
         let account = self.account(&mut conn, &invitation).await?;
         drop(conn);
         // The costly part comes before the write lock, and only for who holds the link.
-        let proof = self.prove_invited(account, acceptance).await?;
+        let proof = self.prove_invited(account, &invitation.email, acceptance).await?;
 
         let mut tx = self.store().write().await?;
         let now = self.clock().now();
@@ -207,7 +207,12 @@ impl Control {
         Ok(Some(user))
     }
 
-    async fn prove_invited(&self, account: Option<User>, sent: &Acceptance) -> Result<Proof, ServiceError> {
+    async fn prove_invited(
+        &self,
+        account: Option<User>,
+        email: &str,
+        sent: &Acceptance,
+    ) -> Result<Proof, ServiceError> {
         let other =
             || ServiceError::Forbidden("the invitation is for another account than the one signed in".into());
         match (account, sent.signed_in) {
@@ -217,8 +222,8 @@ impl Control {
                 let name = sent.name.as_deref().unwrap_or_default();
                 let name = fields::name("name", name, LONGEST_NAME)?;
                 let password = sent.password.as_deref().unwrap_or_default();
-                fields::password(password)?;
-                let password = self.0.hashing.password(password.to_owned()).await?;
+                fields::password(password, email)?;
+                let password = self.0.hashing.password(password).await?;
                 Ok(Proof::New { name, password })
             }
             (Some(user), None) => {
@@ -228,11 +233,8 @@ impl Control {
                         "this address has an account: send its password, or sign in first",
                     ));
                 };
-                let hash = users::password(&mut *self.store().read().await?, user.id).await?;
-                if self.0.hashing.is_password(password.clone(), hash).await? {
-                    return Ok(Proof::Own(user.id));
-                }
-                Err(ServiceError::WrongPassword)
+                let (user, _) = self.prove_password(&user.email, password, sent.ip).await?;
+                Ok(Proof::Own(user.id))
             }
         }
     }

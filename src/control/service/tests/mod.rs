@@ -66,6 +66,8 @@ impl Platform {
             bcrypt_cost: COST,
             accept_foreign: false,
             key_use: crate::config::KeyUseEvents::Off,
+            sessions: crate::config::Sessions::default(),
+            failures_per_address: std::num::NonZeroU32::MAX,
             mail: Some(Arc::new(Mail {
                 way: MailWay::Folder(directory.path().join("outbox")),
                 from: Sender { name: None, address: "gate@example.com".parse().unwrap() },
