@@ -37,6 +37,7 @@
 //! | 4 | `proxy/credential.rs` | the credential is taken out |
 //! | 5 | `proxy/authenticate/key.rs` | shape, memory, MAC, bcrypt, in the order of their cost |
 //! | | `proxy/authenticate/jwt.rs` | tokens of identity providers: one signature check, then memory |
+//! | | `proxy/signature/`, `proxy/authenticate/signed.rs` | signed requests: what was signed, whose it is, and once |
 //! | | `proxy/admit/webhook.rs` | platforms that call: a signature over the whole body, or a secret |
 //! | 6 | `domain/access/decide.rs` | state, network, boundary, permission: the one function that makes a permit |
 //! | 7 | `proxy/throttle.rs` | the key's rate limit |

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    control::api::{Bounds, Peer},
+    control::api::{AsSent, Bounds, Peer},
     proxy::handover::{Answered, Handed, Handover},
     runtime::tasks::Tasks,
 };
@@ -42,9 +42,10 @@ impl Handover for ControlPlane {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (answer, answered) = oneshot::channel();
         let router = TowerToHyperService::new(self.router.clone());
-        let Handed { mut request, peer, limits } = handed;
+        let Handed { mut request, target, peer, limits } = handed;
         request.extensions_mut().clear();
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(AsSent(target));
         request.extensions_mut().insert(Bounds { bytes: limits.body_bytes, time: limits.request_timeout });
         self.tasks.spawn_on(&self.runtime, "handed-over request", async move {
             let response = match router.call(request).await {

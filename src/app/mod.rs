@@ -15,6 +15,7 @@ mod places;
 pub mod reach;
 pub mod requests;
 pub mod run;
+mod signed;
 pub mod sockets;
 pub mod start;
 mod start_error;

@@ -6,9 +6,10 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
 
+use super::signed::{self, Signed};
 use crate::{
     control::{
-        api::{Node, Pending, Presented, PresentedAs, Proved, Unproved},
+        api::{Head, Node, Pending, Presented, PresentedAs, Proved, Unproved},
         service::Control,
     },
     domain::{
@@ -21,6 +22,7 @@ use crate::{
         credential::{self, Kind},
         directory::Record,
         gateway::Gateway,
+        signature,
         usage::{Deliver, KeyUse, Use, Uses},
     },
     runtime::client_ip::{self, Client},
@@ -47,10 +49,21 @@ impl Node for ControlNode {
         client_ip::client(peer, headers, |ip| snapshot.trusted_proxies.contains(ip))
     }
 
-    fn credential(&self, headers: &mut HeaderMap) -> Result<Option<Presented>, Unproved> {
+    fn credential(&self, head: &mut Head<'_>) -> Result<Option<Presented>, Unproved> {
         let snapshot = self.gateway.snapshot();
-        let found = credential::take(headers, &snapshot.rules, false);
+        let signature = signed::find(head, &snapshot.rules.profile.keys);
+        let found = credential::take(head.headers, &snapshot.rules, false);
         let found = found.map_err(|credential::Conflict| Unproved::Conflict)?;
+        let signature = signature.beside(found.as_ref());
+        if let Some(found) = signature.map_err(|signature::Conflict| Unproved::Conflict)? {
+            let (gateway, usage) = (Arc::clone(&self.gateway), self.usage.clone());
+            return Ok(Some(Presented {
+                kind: PresentedAs::Signature,
+                text: Zeroizing::default(),
+                by_cookie: false,
+                signature: Some(Box::new(Signed { found, gateway, usage })),
+            }));
+        }
         Ok(found.map(|credential| Presented {
             kind: match credential.kind {
                 Kind::Key => PresentedAs::Key,
@@ -59,6 +72,7 @@ impl Node for ControlNode {
             },
             text: Zeroizing::new(credential.text().to_owned()),
             by_cookie: credential.by_cookie,
+            signature: None,
         }))
     }
 
@@ -80,32 +94,13 @@ impl Node for ControlNode {
                 PresentedAs::Token => {
                     snapshot.tokens.prove(text, Digest::of(text), &snapshot.rules, client).await
                 }
+                // It has no text: it proves itself.
+                PresentedAs::Signature => Err(Failure::Malformed),
             };
+            let (usage, noted) = (self.usage.clone(), snapshot.notes_uses);
             match proved {
-                Ok(record) => {
-                    let proved =
-                        ProvedCredential { record, usage: self.usage.clone(), noted: snapshot.notes_uses };
-                    Ok(Arc::new(proved) as Arc<dyn Proved>)
-                }
-                Err(failure) => Err(match failure {
-                    Failure::Malformed => Unproved::Malformed,
-                    Failure::SignatureRequired { .. } => Unproved::SignatureRequired,
-                    Failure::SignatureInvalid { .. } => Unproved::SignatureInvalid,
-                    Failure::Replayed { .. } => Unproved::Replayed,
-                    Failure::Invalid { .. } => Unproved::Invalid,
-                    Failure::TooMany { .. } => Unproved::TooMany,
-                    Failure::Expired => Unproved::Expired,
-                    Failure::NoAccount { .. } => Unproved::NoAccount,
-                    Failure::Overloaded => Unproved::Overloaded,
-                    Failure::Issuer(error) => {
-                        tracing::debug!(%error, "a token could not be proved");
-                        Unproved::IssuerUnavailable
-                    }
-                    Failure::Store(error) => {
-                        tracing::debug!(%error, "a credential could not be looked up");
-                        Unproved::StoreUnavailable
-                    }
-                }),
+                Ok(record) => Ok(Arc::new(ProvedCredential { record, usage, noted }) as Arc<dyn Proved>),
+                Err(failure) => Err(unproved(failure)),
             }
         })
     }
@@ -123,11 +118,35 @@ impl Node for ControlNode {
     }
 }
 
-struct ProvedCredential {
-    record: Arc<Record>,
-    usage: Deliver,
+/// A failure in the API's words.
+pub(super) fn unproved(failure: Failure) -> Unproved {
+    match failure {
+        Failure::Malformed => Unproved::Malformed,
+        Failure::SignatureRequired { .. } => Unproved::SignatureRequired,
+        Failure::SignatureInvalid { .. } => Unproved::SignatureInvalid,
+        Failure::Replayed { .. } => Unproved::Replayed,
+        Failure::Invalid { .. } => Unproved::Invalid,
+        Failure::TooMany { .. } => Unproved::TooMany,
+        Failure::Expired => Unproved::Expired,
+        Failure::NoAccount { .. } => Unproved::NoAccount,
+        Failure::Overloaded => Unproved::Overloaded,
+        Failure::Issuer(error) => {
+            tracing::debug!(%error, "a token could not be proved");
+            Unproved::IssuerUnavailable
+        }
+        Failure::Store(error) => {
+            tracing::debug!(%error, "a credential could not be looked up");
+            Unproved::StoreUnavailable
+        }
+    }
+}
+
+/// A credential that the data plane proved.
+pub(super) struct ProvedCredential {
+    pub(super) record: Arc<Record>,
+    pub(super) usage: Deliver,
     /// Whether each use is to be an event.
-    noted: bool,
+    pub(super) noted: bool,
 }
 
 impl Proved for ProvedCredential {

@@ -80,20 +80,31 @@ pub fn start(tasks: &Tasks, store: &Store, clock: &Clock) -> Arc<dyn Nonces> {
 async fn keep(store: Store, clock: Clock, mut asked: mpsc::Receiver<Asked>, mut stopped: Stopped) {
     let mut batch = Vec::with_capacity(AT_ONCE);
     let mut counts = Counts::default();
+    // What an earlier process left.
+    let mut due = true;
     let mut prune = tokio::time::interval(PRUNE_EVERY);
     prune.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             count = asked.recv_many(&mut batch, AT_ONCE) => if count == 0 { return },
-            _ = prune.tick() => {
+            _ = prune.tick(), if due || !counts.0.is_empty() => {
+                due = forget(&store, clock.now()).await;
                 counts.forget(clock.now());
-                if let Err(error) = nonces::prune(&store, clock.now(), PRUNE_AT_ONCE).await {
-                    tracing::debug!(%error, "old nonces could not be pruned");
-                }
             }
             () = &mut stopped => return,
         }
         write(&store, &clock, &mut counts, &mut batch).await;
+    }
+}
+
+/// Whether there may be more to forget.
+async fn forget(store: &Store, now: Timestamp) -> bool {
+    match nonces::prune(store, now, PRUNE_AT_ONCE).await {
+        Ok(forgotten) => forgotten >= u64::from(PRUNE_AT_ONCE),
+        Err(error) => {
+            tracing::debug!(%error, "old nonces could not be pruned");
+            true
+        }
     }
 }
 

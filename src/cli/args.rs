@@ -99,7 +99,7 @@ impl Place {
             });
         };
         let token = Token::from_environment(&Environment::from_process())?;
-        let remote = Remote::open(server, self.insecure_http, token)?;
+        let remote = Remote::open(server, self.insecure_http, Some(token))?;
         let printer = Printer::stdout(format, Clock::system().now());
         open::block_on(work(Plane::There(remote), printer))
     }

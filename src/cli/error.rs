@@ -107,7 +107,8 @@ impl Failure {
 impl From<Refused> for Failure {
     fn from(Refused { code, detail, errors }: Refused) -> Self {
         let detail = harmless(detail.trim_end_matches('.'));
-        if let Some(named) = detail.strip_prefix("No ").or(detail.strip_prefix("no ")) {
+        let missing = detail.strip_prefix("No ").or(detail.strip_prefix("no "));
+        if let Some(named) = missing.filter(|_| code == "not_found") {
             let what = named.split(' ').next().unwrap_or_default();
             let known = NOUNS.iter().find_map(|(noun, command)| (*noun == what).then_some(*command));
             let list = known.map_or_else(String::new, |command| format!("latchgate {command} "));

@@ -32,6 +32,7 @@ mod requests;
 mod roles;
 mod secrets;
 mod serve;
+mod sessions;
 mod teams;
 mod users;
 
@@ -91,6 +92,8 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    #[command(subcommand)]
     Requests(requests::Requests),
     Explain(explain::Explain),
     #[command(name = "openapi")]
@@ -131,6 +134,7 @@ impl Command {
             Self::Presets(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Audit(command) => command.run(),
+            Self::Sessions(command) => command.run(),
             Self::Requests(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::OpenApi(command) => command.run(),

@@ -31,7 +31,8 @@ pub(crate) fn root_secret(config: &Config) -> Result<Secret, Failure> {
     let (origin, shown) = (config.origin.display(), path.display());
     let new = format!(
         "`latchgate init` writes one. To make one by hand: (umask 077; head -c 32 /dev/urandom > {shown})\n\
-         Stored keys stay valid under a new secret; their first use is slower once."
+         Stored keys stay valid under a new secret, their first use is slower once; those that sign with a\n\
+         secret have to be rotated."
     );
     let bytes = fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
         Failure::usage(format_args!("{origin}: store.secret_file: cannot read {shown}: {error}"), &new)

@@ -21,7 +21,8 @@ use crate::control::api::{Question, Refused};
 pub(crate) struct Remote {
     http: Client,
     base: Url,
-    token: Token,
+    /// None: of somebody who is about to sign in.
+    token: Option<Token>,
     /// Since a change was sent, an interruption is answered with what is known of it.
     changing: Cell<bool>,
 }
@@ -44,7 +45,7 @@ const MOST_WAITS: u32 = 3;
 
 impl Remote {
     /// The server at this address; nothing is sent yet.
-    pub(crate) fn open(server: &str, insecure_http: bool, token: Token) -> Result<Self, Failure> {
+    pub(crate) fn open(server: &str, insecure_http: bool, token: Option<Token>) -> Result<Self, Failure> {
         let base = address(server, insecure_http)?;
         let mut http = Client::builder()
             .user_agent(concat!("latchgate/", env!("CARGO_PKG_VERSION")))
@@ -104,11 +105,11 @@ impl Remote {
                 query.append_pair(name, &shown);
             }
         }
-        let mut request = self
-            .http
-            .request(question.method.clone(), url)
-            .header(header::ACCEPT, "application/json")
-            .bearer_auth(self.token.reveal());
+        let mut request =
+            self.http.request(question.method.clone(), url).header(header::ACCEPT, "application/json");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.reveal());
+        }
         if let Some(name) = name {
             request = request.header("Idempotency-Key", name);
         }
@@ -147,10 +148,13 @@ impl Remote {
     fn refused(&self, status: StatusCode, refused: Refused, retry_after: Option<u64>) -> Failure {
         let detail = harmless(refused.detail.trim_end_matches('.'));
         match status {
-            StatusCode::UNAUTHORIZED => Failure::failed(
-                format_args!("{} does not take the token: {detail}", self.base),
-                format!("put an API key or the token of a session into {}", self.token.source()),
-            ),
+            StatusCode::UNAUTHORIZED => match &self.token {
+                Some(token) => Failure::failed(
+                    format_args!("{} does not take the token: {detail}", self.base),
+                    format!("put an API key or the token of a session into {}", token.source()),
+                ),
+                None => Failure::failed(detail, "correct the e-mail address or the password"),
+            },
             StatusCode::FORBIDDEN => Failure::failed(
                 detail,
                 "nothing was changed. Ask for less, or with the token of somebody who holds it",

@@ -110,7 +110,8 @@ pub(crate) fn line_of_stdin(what: &str, flag: &str) -> Result<Zeroizing<String>,
     Ok(line)
 }
 
-fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+/// Asks without echo.
+pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| {
         Failure::usage(
             format_args!("cannot ask on this terminal: {error}"),

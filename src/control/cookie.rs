@@ -18,7 +18,8 @@ pub(super) fn clear(sessions: Sessions) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{}=; Max-Age=0; {}", sessions.cookie(), attributes(sessions))).ok()
 }
 
-const fn attributes(sessions: Sessions) -> &'static str {
+/// How a cookie of ours is kept: for this host alone, out of reach of scripts.
+pub(super) const fn attributes(sessions: Sessions) -> &'static str {
     if sessions.insecure_cookie {
         "Path=/; HttpOnly; SameSite=Lax"
     } else {

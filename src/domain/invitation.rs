@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{key::token::Digest, time::Timestamp};
 
 /// What a token begins with, so that scanners recognize it.
-const LITERAL: &str = "lgi_";
+pub const LITERAL: &str = "lgi_";
 const SECRET_BYTES: usize = 32;
 const SECRET_CHARACTERS: usize = 43;
 

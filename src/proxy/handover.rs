@@ -32,6 +32,8 @@ pub trait Handover: Send + Sync {
 pub struct Handed {
     /// As it came, but for its target and its `X-Request-Id`.
     pub request: Request<Incoming>,
+    /// Its target as it came: what is signed is this.
+    pub target: Uri,
     /// The other end of its connection.
     pub peer: IpAddr,
     /// The most bytes of a body, and the time that one may take to come.
@@ -77,7 +79,7 @@ pub async fn hand_over(
     let limits = exchange.serving.snapshot.limits.clone();
     // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
     let patience = limits.request_timeout.saturating_mul(4);
-    let handed = Handed { request, peer: exchange.peer.ip, limits };
+    let handed = Handed { request, target: asked.target.clone(), peer: exchange.peer.ip, limits };
     let sent = label.map(|label| (label, exchange.forwarded(label).1));
     let answering = exchange.worker.handover.begin(handed).ok_or(Refusal::Overloaded)?;
     let Answered { response, line } = within(patience, answering).await?;

@@ -23,6 +23,7 @@ pub mod reject;
 pub mod reserved;
 pub mod route;
 pub mod server;
+pub mod sign_in;
 pub mod signature;
 pub mod snapshot;
 pub mod throttle;

@@ -23,6 +23,7 @@ use super::{
     reject::Refusal,
     reserved::{self, Reserved},
     server::Peer,
+    sign_in,
     worker::Worker,
 };
 
@@ -76,7 +77,10 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     };
 
     let accepted = matched.route.credentials;
-    let Admitted { permit, caller } = admit(exchange, &matched.action, accepted, &mut request).await?;
+    let admitted = admit(exchange, &matched.action, accepted, &mut request).await;
+    let Admitted { permit, caller } = admitted.map_err(|refusal| {
+        sign_in::instead(&refusal, exchange.kind(), accepted, &request, &target).unwrap_or(refusal)
+    })?;
 
     let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);

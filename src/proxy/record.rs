@@ -150,6 +150,11 @@ impl Exchange {
         self.line.auth_method = Some(method);
     }
 
+    /// The kind of credential that it brought.
+    pub const fn kind(&self) -> Option<Method> {
+        self.line.auth_method
+    }
+
     /// It comes from this key.
     pub fn proved(&mut self, record: &Record) {
         self.line.credential = Some(record.identity.credential.clone());

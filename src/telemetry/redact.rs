@@ -2,11 +2,11 @@
 //!
 //! Types keep secrets out of our own messages; this is for text that somebody else chose - a path, an error
 //! of a library, the message of a panic. It knows what the profile's keys look like, and three shapes that
-//! every deployment has: `Bearer ...`, the token of a session and the password in `scheme://user:password@host`.
+//! every deployment has: `Bearer ...`, the token of a session or of an invitation, and the password in `scheme://user:password@host`.
 
 use std::borrow::Cow;
 
-use crate::domain::{key::token::KeyShape, session::LITERAL};
+use crate::domain::{invitation, key::token::KeyShape, session};
 
 /// Cuts secrets out of text.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,7 @@ impl Redactor {
     fn secret_at(&self, text: &str, at: usize) -> Option<(usize, usize)> {
         let rest = &text[at..];
         self.key(rest)
-            .or_else(|| session(rest))
+            .or_else(|| token(rest))
             .or_else(|| bearer(rest))
             .or_else(|| password(rest))
             .map(|(from, to)| (at + from, at + to))
@@ -70,11 +70,12 @@ impl Redactor {
     }
 }
 
-/// All of a session's token behind its literal is secret.
-fn session(rest: &str) -> Option<(usize, usize)> {
-    let tail = rest.strip_prefix(LITERAL)?;
-    let end = run(tail, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    (end > 0).then_some((LITERAL.len(), LITERAL.len() + end))
+/// All of a session's or an invitation's token behind its literal is secret.
+fn token(rest: &str) -> Option<(usize, usize)> {
+    let literal =
+        [session::LITERAL, invitation::LITERAL].into_iter().find(|literal| rest.starts_with(literal))?;
+    let end = run(&rest[literal.len()..], |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    (end > 0).then_some((literal.len(), literal.len() + end))
 }
 
 fn bearer(rest: &str) -> Option<(usize, usize)> {
@@ -132,6 +133,7 @@ pub(super) mod tests {
         assert_eq!(clean("Authorization: BEARER eyJhbGciOi.J9.sig end"), "Authorization: BEARER *** end");
         assert_eq!(clean("a bearer token is missing"), "a bearer token is missing");
         assert_eq!(clean("latchgate=lgs_a-B_9; lgs_"), "latchgate=lgs_***; lgs_");
+        assert_eq!(clean("/invitations/lgi_a-B_9/x"), "/invitations/lgi_***/x");
         assert_eq!(clean("postgres://gate:hu@nter2@db/x"), "postgres://gate:***@db/x");
         assert_eq!(clean("see https://example.com:80/a@b"), "see https://example.com:80/a@b");
     }

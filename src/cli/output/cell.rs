@@ -43,6 +43,7 @@ impl Cell {
                 Self { text: "-".to_owned(), style: Style::new().dimmed() }
             }
             (_, Value::Array(items)) => Self::plain(&join(items)),
+            (_, Value::Object(object)) if object.contains_key("id") => Self::plain(&word(value)),
             (_, Value::Bool(true)) => Self::plain("yes"),
             (_, Value::Bool(false)) => Self::plain("no"),
             (_, other) => Self::plain(&other.to_string()),
@@ -58,11 +59,11 @@ fn join(items: &[Value]) -> String {
     items.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A text, a person, or the role that a membership gives and where.
+/// A text, a person, a place, or the role that a membership gives and where.
 fn word(item: &Value) -> String {
     let text = |field: &str| item.get(field).and_then(Value::as_str);
-    if let Some(email) = text("email") {
-        return email.to_owned();
+    if let Some(name) = text("email").or(text("slug")) {
+        return name.to_owned();
     }
     match (item, text("role"), text("team_id")) {
         (Value::String(word), ..) => word.clone(),

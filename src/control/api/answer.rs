@@ -107,6 +107,21 @@ impl Answering {
         self.page(status, html)
     }
 
+    /// A refusal that a form is shown again with: its status, and what is wrong.
+    pub(in crate::control) fn refused(&mut self, error: &ApiError) -> (StatusCode, String) {
+        self.line.outcome = error.code();
+        let (status, problem) = error.answer(&self.request_id, &mut self.headers);
+        (status, problem["detail"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Sends a browser on, with a GET, to a place here.
+    pub(in crate::control) fn see_other(mut self, place: &str) -> Response {
+        if let Ok(place) = HeaderValue::from_str(place) {
+            self.headers.insert(LOCATION, place);
+        }
+        self.finish(StatusCode::SEE_OTHER, String::new())
+    }
+
     /// What a page is dressed in; its name changes with its content, so it may be kept.
     pub(in crate::control) fn asset(mut self, kind: &'static str, text: &str) -> Response {
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -6,11 +6,13 @@
 
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Uri};
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Request, Uri, request};
 use zeroize::Zeroizing;
 
 use super::{
     answer::Answering,
+    asked::Asked,
     error::{ApiError, Unproved},
 };
 use crate::{
@@ -41,7 +43,7 @@ pub trait Node: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unproved::Conflict`] for two that differ.
-    fn credential(&self, headers: &mut HeaderMap) -> Result<Option<Presented>, Unproved>;
+    fn credential(&self, head: &mut Head<'_>) -> Result<Option<Presented>, Unproved>;
 
     /// Whose this is, whatever its state.
     fn prove<'a>(
@@ -60,6 +62,37 @@ pub trait Node: Send + Sync + 'static {
     fn decided(&self, method: Option<Method>, outcome: &str);
 }
 
+/// A request's head, as far as it may say who asks.
+pub struct Head<'a> {
+    /// Its method.
+    pub method: &'a http::Method,
+    /// Its target, byte for byte.
+    pub target: &'a Uri,
+    /// Its headers.
+    pub headers: &'a mut HeaderMap,
+    /// Whose it is.
+    pub client: &'a Client,
+    /// Whether a body follows.
+    pub has_body: bool,
+}
+
+/// A signature over a request, said to be by somebody's key.
+pub trait Signature: Send + Sync {
+    /// Whose it is, whatever its state.
+    fn prove(&self, client: IpAddr) -> Pending<'_, Result<Arc<dyn Proved>, Unproved>>;
+
+    /// The last step for a proved caller: the body is what was signed, and the request was not here before.
+    fn complete<'a>(
+        &'a self,
+        proved: &'a dyn Proved,
+        body: &'a [u8],
+        client: IpAddr,
+    ) -> Pending<'a, Result<(), Unproved>>;
+
+    /// The public characters of the key that it names.
+    fn keyid(&self) -> Option<&str>;
+}
+
 /// A credential as it was sent. Wiped on drop.
 pub struct Presented {
     /// What it claims to be.
@@ -68,6 +101,15 @@ pub struct Presented {
     pub text: Zeroizing<String>,
     /// Whether it came in a cookie, which browsers send without being asked.
     pub by_cookie: bool,
+    /// In place of a text.
+    pub signature: Option<Box<dyn Signature>>,
+}
+
+impl Presented {
+    /// A key as it is.
+    pub fn key(text: Zeroizing<String>) -> Self {
+        Self { kind: PresentedAs::Key, text, by_cookie: false, signature: None }
+    }
 }
 
 /// What a credential claims to be.
@@ -79,6 +121,8 @@ pub enum PresentedAs {
     Session,
     /// A token of an identity provider.
     Token,
+    /// A signature by a key.
+    Signature,
 }
 
 impl PresentedAs {
@@ -87,6 +131,7 @@ impl PresentedAs {
             Self::Key => Method::ApiKey,
             Self::Session => Method::Session,
             Self::Token => Method::Jwt,
+            Self::Signature => Method::Signed,
         }
     }
 }
@@ -106,15 +151,15 @@ pub trait Proved: Send + Sync {
 
 /// A caller who was let in.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(in crate::control) struct Known {
     /// For the use cases.
-    pub(super) caller: Caller,
+    pub(in crate::control) caller: Caller,
     /// Names the caller wherever callers are kept apart.
     pub(super) name: String,
     /// The tenant; none: the operator, who sees all of them.
     pub(super) org: Option<OrgId>,
     /// The session that they call with.
-    pub(super) session: Option<SessionId>,
+    pub(in crate::control) session: Option<SessionId>,
     /// Whether that came in a cookie.
     pub(super) by_cookie: bool,
 }
@@ -126,23 +171,15 @@ impl Known {
     }
 }
 
-/// What is known of a request before its headers are looked at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'r> {
-    pub(super) peer: IpAddr,
-    pub(super) method: &'r http::Method,
-}
-
 /// Finds out who asks and whether they may ask at all; what is `open` may be asked by somebody unknown. What they may
 /// do, each use case decides.
 pub(super) async fn identify(
     node: &dyn Node,
-    asked: Asked<'_>,
-    headers: &mut HeaderMap,
+    asked: &mut Asked,
     answering: &mut Answering,
     open: bool,
 ) -> Result<Known, ApiError> {
-    let known = admit(node, asked, headers, answering).await;
+    let known = admit(node, asked, answering).await;
     if open && matches!(known, Err(ApiError::Denied(Denied::Missing))) {
         return Ok(Known::anonymous(answering.line.client_ip));
     }
@@ -154,22 +191,22 @@ pub(super) async fn identify(
 /// end.
 pub(super) async fn visit(
     node: &dyn Node,
-    asked: Asked<'_>,
-    headers: &mut HeaderMap,
+    asked: &mut Asked,
     answering: &mut Answering,
 ) -> Result<Known, ApiError> {
-    let ip = node.client(asked.peer, headers).address;
-    answering.line.client_ip = ip;
+    let client = node.client(asked.peer, &asked.parts.headers);
+    answering.line.client_ip = client.address;
     answering.line.auth_method = Some(Method::Session);
+    let request::Parts { method, headers, .. } = &asked.parts;
     // Who signs somebody in from another site makes them work in an account that is not theirs. Forms, which do not
     // always say where they come from, are no JSON.
-    if origin::is_told(headers) && !origin::is_own(asked.method, headers, node.public_url().as_ref()) {
+    if origin::is_told(headers) && !origin::is_own(method, headers, node.public_url().as_ref()) {
         return Err(ApiError::CrossSite);
     }
-    let mut known = Known::anonymous(ip);
-    let presented = node.credential(headers).ok().flatten();
+    let mut known = Known::anonymous(client.address);
+    let presented = asked.credential(node, &client).ok().flatten();
     if let Some(presented) = presented.filter(|presented| presented.kind == PresentedAs::Session)
-        && let Ok(proved) = node.prove(&presented, ip.unwrap_or(asked.peer)).await
+        && let Ok(proved) = node.prove(&presented, client.address.unwrap_or(asked.peer)).await
         && let CredentialId::Session(session) = proved.id()
     {
         known.session = Some(session);
@@ -178,21 +215,43 @@ pub(super) async fn visit(
     Ok(known)
 }
 
-async fn admit(
+/// Who has signed in and looks at a page of ours. A page is for whoever comes: who shows nothing, or what is over, is
+/// not turned away, and nothing is counted or noted. To look is all that is judged here, whatever the request does.
+pub(in crate::control) async fn session_of(
     node: &dyn Node,
-    asked: Asked<'_>,
-    headers: &mut HeaderMap,
+    peer: IpAddr,
+    headers: &HeaderMap,
     answering: &mut Answering,
-) -> Result<Known, ApiError> {
-    let client = node.client(asked.peer, headers);
+) -> Option<Known> {
+    let mut look = Request::new(Body::empty());
+    look.headers_mut().clone_from(headers);
+    let line = answering.line.clone();
+    let known = admit(node, &mut Asked::new(peer, look), answering).await;
+    let known = known.ok().filter(|known| known.session.is_some());
+    if known.is_none() {
+        answering.line = line;
+    }
+    known
+}
+
+async fn admit(node: &dyn Node, asked: &mut Asked, answering: &mut Answering) -> Result<Known, ApiError> {
+    let client = node.client(asked.peer, &asked.parts.headers);
     answering.line.client_ip = client.address;
-    let presented = node.credential(headers).map_err(ApiError::Unproved)?;
+    let address = client.address.unwrap_or(asked.peer);
+    let presented = asked.credential(node, &client).map_err(ApiError::Unproved)?;
     let presented = presented.ok_or(ApiError::Denied(Denied::Missing))?;
     answering.line.auth_method = Some(presented.kind.method());
-    if presented.by_cookie && !origin::is_own(asked.method, headers, node.public_url().as_ref()) {
-        return Err(ApiError::CrossSite);
+    if presented.by_cookie {
+        let request::Parts { method, headers, .. } = &asked.parts;
+        if !origin::is_own(method, headers, node.public_url().as_ref()) {
+            return Err(ApiError::CrossSite);
+        }
     }
-    let proved = node.prove(&presented, client.address.unwrap_or(asked.peer)).await.map_err(|unproved| {
+    let proved = match &presented.signature {
+        Some(signature) => signature.prove(address).await,
+        None => node.prove(&presented, address).await,
+    };
+    let proved = proved.map_err(|unproved| {
         failed(answering, node.control().profile(), &presented, unproved);
         ApiError::Unproved(unproved)
     })?;
@@ -208,6 +267,13 @@ async fn admit(
         }
         ApiError::Denied(denied)
     })?;
+    if let Some(signature) = &presented.signature {
+        let body = asked.bytes().await?;
+        signature.complete(&*proved, body, address).await.map_err(|unproved| {
+            failed(answering, node.control().profile(), &presented, unproved);
+            ApiError::Unproved(unproved)
+        })?;
+    }
     if !proved.enter(&answering.line, now, &mut answering.headers) {
         return Err(ApiError::RateLimited);
     }
@@ -236,8 +302,10 @@ fn failed(answering: &mut Answering, profile: &Profile, presented: &Presented, u
     if matches!(unproved, Unproved::StoreUnavailable | Unproved::IssuerUnavailable | Unproved::Overloaded) {
         return;
     }
-    let prefix: Option<Box<str>> =
-        profile.keys.shape.parse(&presented.text).ok().map(|presented| presented.public.into());
+    let prefix: Option<Box<str>> = match &presented.signature {
+        Some(signature) => signature.keyid().map(Into::into),
+        None => profile.keys.shape.parse(&presented.text).ok().map(|presented| presented.public.into()),
+    };
     answering.line.credential = prefix.as_deref().and_then(|prefix| HeaderValue::from_str(prefix).ok());
     answering.line.auth_failure = Some(AuthFailure { prefix, reason: unproved.code() });
 }

@@ -181,7 +181,7 @@ fn is_text(text: &str) -> bool {
 }
 
 /// `application/x-www-form-urlencoded`, strictly: what is not UTF-8 or half an escape is refused.
-fn decode(text: &str) -> Option<String> {
+pub(in crate::control) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

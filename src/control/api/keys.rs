@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    caller::{Presented, PresentedAs},
+    caller::Presented,
     error::{ApiError, Unproved},
     key_shape::{CREATED, KEY, NEW, RATE, USAGE, VERDICT},
     operation::{Answer, Call, Operation, Verb, object},
@@ -265,7 +265,7 @@ async fn verify(call: Call) -> Result<Value, ApiError> {
         .parse_set(&scopes)
         .map_err(|unknown| super::error::Wrong::new("scopes", unknown.to_string()))?;
     let text = zeroize::Zeroizing::new(call.body.sure("key"));
-    let key = Presented { kind: PresentedAs::Key, text, by_cookie: false };
+    let key = Presented::key(text);
     let verdict = |code: &str, key: Value| json!({ "valid": code == "ok", "code": code, "key": key });
     let Some(node) = &call.node else { return Err(ApiError::NotFound) };
     let proved = match node.prove(&key, call.client()).await {

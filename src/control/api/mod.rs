@@ -6,6 +6,7 @@
 //! becomes an answer here or in `error`. Nobody's body is read before it is known whose it is.
 
 mod answer;
+mod asked;
 mod audit;
 mod caller;
 mod error;
@@ -51,18 +52,25 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
 pub(super) use self::{
-    answer::Answering, error::ApiError, generate::is_served, reference::page as reference,
-};
-use self::{
-    caller::{Asked, identify, visit},
-    input::Input,
-    operation::{Answer, Call, Cookies, Operation, Verb, all},
+    answer::Answering,
+    caller::{Known, session_of},
+    error::ApiError,
+    generate::is_served,
+    input::decode,
+    reference::page as reference,
 };
 pub use self::{
-    caller::{Node, Pending, Presented, PresentedAs, Proved},
+    asked::AsSent,
+    caller::{Head, Node, Pending, Presented, PresentedAs, Proved, Signature},
     error::{Refused, Unproved, Wrong},
     openapi::document,
     operator::{Question, operate},
+};
+use self::{
+    asked::Asked,
+    caller::{identify, visit},
+    input::Input,
+    operation::{Answer, Call, Cookies, Operation, Verb, all},
 };
 use crate::control::service::ServiceError;
 
@@ -154,29 +162,32 @@ async fn carry_out(
     request: Request,
     answering: &mut Answering,
 ) -> Result<Value, ApiError> {
-    let (mut parts, body) = request.into_parts();
     // Without an address nobody can be let in by it; the listener always says one.
-    let Some(Peer(peer)) = parts.extensions.get().copied() else { return Err(ApiError::NotFound) };
+    let Some(Peer(peer)) = request.extensions().get().copied() else { return Err(ApiError::NotFound) };
+    let mut asked = Asked::new(peer, request);
     let patience = node.patience();
-    let asked = Asked { peer, method: &parts.method };
     let identified = async {
         if operation.id == sessions::SIGN_IN {
-            visit(&*node, asked, &mut parts.headers, answering).await
+            visit(&*node, &mut asked, answering).await
         } else {
-            identify(&*node, asked, &mut parts.headers, answering, operation.open()).await
+            identify(&*node, &mut asked, answering, operation.open()).await
         }
     };
     let known = in_time(patience, identified).await?;
     let names = names.ok_or(ApiError::NotFound)?;
     let paged = if matches!(operation.answer, Answer::Page(_)) { page::FIELDS } else { &[] };
-    let query = Input::of_query(parts.uri.query().unwrap_or_default(), &[operation.query, paged])?;
+    let query = Input::of_query(asked.parts.uri.query().unwrap_or_default(), &[operation.query, paged])?;
     let body = if operation.verb == Verb::Get {
         Input::default()
     } else {
-        let bytes = read(&parts, body).await?;
-        answering.line.bytes_in = bytes.len() as u64;
-        Input::of_body(&bytes, operation.body)?
+        let length = asked.bytes().await?.len();
+        answering.line.bytes_in = length as u64;
+        if length > 0 && !is_json(&asked.parts.headers) {
+            return Err(ApiError::MediaType);
+        }
+        Input::of_body(asked.bytes().await?, operation.body)?
     };
+    let parts = asked.parts;
     let mut control = node.control();
     let path = parts.uri.path().to_owned();
     if let Some(name) = idempotency_key(&parts)?.filter(|_| operation.changes()) {
@@ -221,15 +232,6 @@ async fn in_time<T>(
     asked: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     tokio::time::timeout(patience, asked).await.unwrap_or(Err(ApiError::Slow))
-}
-
-/// The whole body, which has to be said to be JSON unless it is empty.
-async fn read(parts: &request::Parts, body: Body) -> Result<Vec<u8>, ApiError> {
-    let bytes = whole(parts, body, LONGEST_BODY, BODY_TIME).await?;
-    if !bytes.is_empty() && !is_json(&parts.headers) {
-        return Err(ApiError::MediaType);
-    }
-    Ok(bytes)
 }
 
 /// The whole body, of at most so many bytes, within this time; the listener's own bounds hold too.

@@ -82,7 +82,7 @@ struct Row {
     /// The object that it holds.
     object: Option<&'static str>,
     required: bool,
-    text: &'static str,
+    text: String,
 }
 
 struct Object {
@@ -124,7 +124,11 @@ impl Entry {
 /// `api-keys` of `/v1/api-keys/{key_id}`, as people write it.
 fn noun(path: &str) -> String {
     let name = path.trim_start_matches("/public_api").trim_start_matches("/v1/").split('/').next();
-    let name = name.unwrap_or_default().replace(['-', '_'], " ");
+    let name = match name.unwrap_or_default() {
+        "org" => "organization".to_owned(),
+        "orgs" => "organizations".to_owned(),
+        name => name.replace(['-', '_'], " "),
+    };
     let mut letters = name.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     first.into_iter().chain(letters).collect::<String>().replace("Api ", "API ")
@@ -158,7 +162,7 @@ fn row(field: &Field, shapes: &mut Vec<&'static Shape>) -> Row {
     shapes.extend(object);
     let kind = if field.nullable { format!("{kind}, or null") } else { kind };
     let object = object.map(|shape| shape.name);
-    Row { name: field.name, kind, object, required: field.required, text: field.text }
+    Row { name: field.name, kind, object, required: field.required, text: field.text.replace('`', "") }
 }
 
 /// What a client of this operation has to reckon with, beside what any request may meet.
@@ -283,7 +287,7 @@ mod tests {
     #[test]
     fn nouns_are_written_for_people() {
         assert_eq!(noun("/v1/api-keys/{key_id}/rotate"), "API keys");
-        assert_eq!(noun("/v1/org/members"), "Org");
+        assert_eq!(noun("/v1/org/members"), "Organization");
         assert_eq!(noun("/public_api/v1/api_keys/generate"), "API keys");
     }
 }

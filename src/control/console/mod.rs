@@ -2,13 +2,19 @@
 
 mod assets;
 mod error;
+mod form;
+mod invitations;
+mod return_to;
+mod sessions;
+mod visit;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
     extract::Request,
-    routing::{MethodFilter, on},
+    response::Response,
+    routing::{MethodFilter, MethodRouter, on},
 };
 
 use self::assets::{Asset, MARK, STYLE};
@@ -17,6 +23,11 @@ pub(in crate::control) use self::{
     error::{error_page, wants_page},
 };
 use super::api::{Answering, Node};
+
+/// What answers a request for a page.
+trait Handler<A>: Fn(Console, Request) -> A + Clone + Send + Sync + 'static {}
+
+impl<A, F: Fn(Console, Request) -> A + Clone + Send + Sync + 'static> Handler<A> for F {}
 
 /// What pages are served from.
 #[derive(Clone)]
@@ -28,16 +39,34 @@ pub(in crate::control) struct Console {
 impl Console {
     /// The pages' routes.
     pub(in crate::control) fn routes(&self) -> Router {
-        Router::new().merge(self.asset(&self.assets.style, STYLE)).merge(self.asset(&self.assets.mark, MARK))
+        Router::new()
+            .route(&self.assets.style, self.asset(STYLE))
+            .route(&self.assets.mark, self.asset(MARK))
+            .route(sessions::SIGN_IN, self.page(sessions::sign_in_page, sessions::sign_in))
+            .route(sessions::SIGN_OUT, self.page(sessions::sign_out_page, sessions::sign_out))
+            .route(invitations::ACCEPT, self.page(invitations::accept_page, invitations::accept))
     }
 
-    fn asset(&self, path: &str, asset: Asset) -> Router {
-        let node = Arc::clone(&self.node);
-        Router::new().route(
-            path,
-            on(MethodFilter::GET, move |request: Request| async move {
-                Answering::to(node, &request).asset(asset.kind, asset.text)
-            }),
-        )
+    fn asset(&self, asset: Asset) -> MethodRouter {
+        self.on(MethodFilter::GET, move |console: Self, request: Request| async move {
+            Answering::to(console.node, &request).asset(asset.kind, asset.text)
+        })
+    }
+
+    /// A page with a form: how it is shown, and what becomes of it.
+    fn page<S, T>(&self, show: impl Handler<S>, take: impl Handler<T>) -> MethodRouter
+    where
+        S: Future<Output = Response> + Send + 'static,
+        T: Future<Output = Response> + Send + 'static,
+    {
+        self.on(MethodFilter::GET, show).merge(self.on(MethodFilter::POST, take))
+    }
+
+    fn on<A>(&self, filter: MethodFilter, answer: impl Handler<A>) -> MethodRouter
+    where
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let console = self.clone();
+        on(filter, move |request: Request| answer(console.clone(), request))
     }
 }

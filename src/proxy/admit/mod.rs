@@ -14,7 +14,7 @@ use super::{
     directory::Record,
     record::Exchange,
     reject::Refusal,
-    signature::Found,
+    signature::{self, Found},
 };
 use crate::{
     config::Credentials,
@@ -82,11 +82,10 @@ async fn decide(
     }
     let credential =
         credential::take(request.headers_mut(), rules, keep).map_err(|_| Refusal::CredentialConflict)?;
-    if !matches!(signature, Found::Nothing)
-        && let Some(signed) =
-            Box::pin(signed::judge(exchange, action, request, signature, credential.as_ref())).await
-    {
-        return signed;
+    let signature =
+        signature.beside(credential.as_ref()).map_err(|signature::Conflict| Refusal::CredentialConflict)?;
+    if let Some(signature) = signature {
+        return Box::pin(signed::judge(exchange, action, request, &signature)).await;
     }
     let (method, accepted) = match credential.as_ref().map(|credential| credential.kind) {
         Some(Kind::Key) => (Method::ApiKey, accepted.accept_keys()),

@@ -13,14 +13,14 @@ use super::{
 };
 use crate::{
     domain::{
-        id::KeyId,
+        access::CredentialId,
         key::signing::Verifier,
         time::{Clock, Timestamp},
     },
     proxy::{
         directory::{Cache, Lookup, Record, Rules, Unavailable},
         misses::Misses,
-        signature::Claim,
+        signature::{Claim, Found},
         throttle::Failures,
     },
 };
@@ -54,6 +54,24 @@ impl Signatures {
     /// Whose signature this is, whatever their key's state; the body and the nonce are still to be judged.
     pub async fn prove(
         &self,
+        found: &Found,
+        rules: &Arc<Rules>,
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Result<Arc<Record>, Failure> {
+        match found {
+            Found::Claim(claim) => self.prove_claim(claim, rules, client, now).await,
+            Found::Flawed { keyid } => Err(self.refuse(keyid.as_deref(), client).await),
+            // By nobody that this platform could know.
+            Found::Foreign | Found::Nothing | Found::Several => {
+                let failure = Failure::Invalid { prefix: "".into() };
+                Err(self.wrong(failure, None, client, self.clock.uptime()).await)
+            }
+        }
+    }
+
+    async fn prove_claim(
+        &self,
         claim: &Claim,
         rules: &Arc<Rules>,
         client: IpAddr,
@@ -85,18 +103,24 @@ impl Signatures {
     }
 
     /// A signature that cannot count, of a key that may be there or not: none is looked for.
-    pub async fn refuse(&self, keyid: Option<&str>, client: IpAddr) -> Failure {
+    async fn refuse(&self, keyid: Option<&str>, client: IpAddr) -> Failure {
         let failure = Failure::SignatureInvalid { prefix: keyid.unwrap_or_default().into() };
         self.wrong(failure, keyid, client, self.clock.uptime()).await
     }
 
-    /// A signature by nobody that this platform could know.
-    pub async fn refuse_foreign(&self, client: IpAddr) -> Failure {
-        self.wrong(Failure::Invalid { prefix: "".into() }, None, client, self.clock.uptime()).await
-    }
-
-    /// The last step: the nonce of a request that is right in everything else is used up.
-    pub async fn use_up(&self, claim: &Claim, key: KeyId, client: IpAddr) -> Result<(), Failure> {
+    /// The last step, once the caller may do what is asked: the body is what was signed, and the nonce of a request
+    /// that is right in everything is used up. `body` is all of it where the claim [covers](Claim::covers_body) one.
+    pub async fn complete(
+        &self,
+        claim: &Claim,
+        id: CredentialId,
+        body: &[u8],
+        client: IpAddr,
+    ) -> Result<(), Failure> {
+        if !claim.is_over(body) {
+            return Err(self.refuse(Some(&claim.keyid), client).await);
+        }
+        let CredentialId::Key(key) = id else { return Ok(()) };
         let nonce = Nonce { key, digest: claim.nonce(), until: claim.remembered_until() };
         match self.nonces.take(nonce).await.map_err(Failure::Store)? {
             Taken::New => Ok(()),

@@ -18,6 +18,7 @@ use http::{HeaderMap, Method, Uri};
 
 pub use self::hashed::{discard as discard_hash, is_hashed};
 use self::{digest::Digests, hashed::Hashed, message::Message};
+use super::credential::Credential;
 use crate::domain::{key::signing::Verifier, key::token::Digest, profile::KeyRules, time::Timestamp};
 
 /// A signature counts this long before and after the time that it names.
@@ -93,6 +94,35 @@ pub fn find<'a>(headers: &HeaderMap, rules: &KeyRules, sent: impl FnOnce() -> Se
     }
 }
 
+/// Two credentials in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict;
+
+impl Found {
+    /// What a request is to be judged by that may have another credential beside its signature: this, or nothing of it.
+    ///
+    /// A signature and another credential of ours are two callers in one request. A cookie is no such: browsers send it
+    /// without being asked. Signatures by others beside a credential of ours are for the upstream.
+    pub fn beside(self, other: Option<&Credential>) -> Result<Option<Self>, Conflict> {
+        let explicit = other.is_some_and(|credential| !credential.by_cookie);
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Foreign | Self::Flawed { keyid: None } if other.is_some() => Ok(None),
+            Self::Several => Err(Conflict),
+            Self::Claim(_) | Self::Flawed { .. } if explicit => Err(Conflict),
+            found => Ok(Some(found)),
+        }
+    }
+
+    /// The signature, if it can count.
+    pub fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Claim(claim) => Some(claim),
+            _ => None,
+        }
+    }
+}
+
 impl Claim {
     /// Whether it counts at this moment.
     pub fn is_timely(&self, now: Timestamp) -> bool {
@@ -136,6 +166,12 @@ impl Claim {
             Form::Hashed(_) => hashed::remove(headers),
         }
     }
+}
+
+/// What a trusted proxy says of its side of the connection.
+pub fn came_by_tls(headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all("x-forwarded-proto").iter();
+    said.next().is_some_and(|scheme| scheme == "https") && said.next().is_none()
 }
 
 /// A nonce that can tell requests apart.

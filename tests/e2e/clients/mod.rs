@@ -3,3 +3,4 @@
 mod backends;
 mod callers;
 mod provider;
+mod signers;

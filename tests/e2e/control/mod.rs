@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod console;
+mod invitations;
 mod keys;
 mod requests;
 mod roles;

@@ -8,6 +8,7 @@ mod directory;
 mod forward;
 mod framing;
 mod handover;
+mod hashed;
 mod headers;
 mod heads;
 mod house;

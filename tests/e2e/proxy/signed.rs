@@ -122,7 +122,7 @@ fn a_key_that_signs_is_not_sent() {
     );
 }
 
-/// D124 and its like for signatures: whatever is changed after it was signed, or signed wrong, is refused, and nothing
+/// Whatever is changed after it was signed, or signed wrong, is refused, and nothing
 /// of it is forwarded.
 #[test]
 fn what_was_changed_is_refused() {
@@ -241,7 +241,7 @@ fn the_algorithm_is_the_keys() {
     assert_eq!(house.upstream.count(), 2);
 }
 
-/// What a signature has to be over, and what it has to say. Also D131: more than anybody would sign.
+/// D127, D131, D132: what a signature has to be over, and what it has to say; too little, too much, nothing.
 #[test]
 fn too_little_is_refused() {
     let house = House::new();
@@ -295,7 +295,7 @@ fn too_little_is_refused() {
     assert_eq!(house.upstream.count(), 1);
 }
 
-/// Nobody's signature is nobody's, whatever it is like; also that of a key which is sent as it is.
+/// D133: nobody's signature is nobody's, whatever it is like; also that of a key which is sent as it is.
 #[test]
 fn an_unknown_keyid_is_a_credential_of_nobody() {
     let house = House::new();
@@ -321,7 +321,7 @@ fn an_unknown_keyid_is_a_credential_of_nobody() {
     assert_eq!(line["reason"], "credential_invalid");
 }
 
-/// `R002_02` for signatures: a wrong one takes as long as one of nobody's.
+/// `R002_02`, D134 for signatures: a wrong one takes as long as one of nobody's.
 #[test]
 fn being_wrong_takes_the_same_time() {
     let house = House::with(|setup| setup.set("keys.bcrypt_cost", 9));
@@ -522,7 +522,7 @@ fn keys_that_sign_are_rotated_and_revoked() {
     }
 }
 
-/// Two credentials of ours in one request are refused; signatures by others beside a key are the upstream's.
+/// D124: two credentials of ours in one request are refused; signatures by others beside a key are the upstream's.
 #[test]
 fn one_credential_at_a_time() {
     let house = House::new();

@@ -17,6 +17,8 @@ use thirtyfour::{
 };
 use tokio::{runtime::Runtime, time::timeout};
 
+use super::wait;
+
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -109,6 +111,14 @@ impl Browser {
 
     pub fn title(&self) -> String {
         self.wait("the title", self.driver().title())
+    }
+
+    /// Waits until what was set going by the keyboard has led to this page.
+    pub fn wait_for_title(&self, title: &str) {
+        wait::within(PATIENCE, title, || (self.title() == title).then_some(()));
+        wait::within(PATIENCE, "the page to be loaded", || {
+            (self.script("return document.readyState").as_str() == Some("complete")).then_some(())
+        });
     }
 
     /// What a person reads.

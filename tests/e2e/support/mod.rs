@@ -12,6 +12,7 @@ pub mod relay;
 pub mod request;
 pub mod setup;
 pub mod signer;
+pub mod smtp;
 pub mod tools;
 pub mod wait;
 pub mod wrong;

@@ -24,6 +24,18 @@ pub fn python() -> String {
     candidates.into_iter().find(has_requests).expect("a Python with requests: run `bash tests/run`")
 }
 
+/// The Python that has what came from PyPI.
+pub fn venv_python() -> String {
+    let path = format!("{}/target/test-venv/bin/python", env!("CARGO_MANIFEST_DIR"));
+    assert!(Path::new(&path).exists(), "packages from PyPI are missing: run `bash tests/run`");
+    path
+}
+
+/// Where packages from npm are.
+pub fn node_modules() -> String {
+    format!("{}/target/test-node/node_modules", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The tool that holds an API to its document.
 pub fn schemathesis() -> String {
     let path = format!("{}/target/test-venv/bin/schemathesis", env!("CARGO_MANIFEST_DIR"));

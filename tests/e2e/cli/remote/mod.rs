@@ -3,6 +3,7 @@
 mod broken;
 mod refused;
 mod same;
+mod session;
 
 use crate::support::program::{ADMIN, Output, Program, Site, run_with};
 

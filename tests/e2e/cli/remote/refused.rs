@@ -34,7 +34,7 @@ fn the_rights_are_the_tokens() {
         ("users list", "member:read"),
         ("keys create --name x --scope org --scopes scan:read", "api_key:create"),
         ("audit list", "audit:read"),
-        ("orgs create --name x", "org:create"),
+        ("orgs create --name x --admin-email a@example.com", "org:create"),
         ("orgs delete default --yes", "org:delete"),
     ] {
         let output = far(line);

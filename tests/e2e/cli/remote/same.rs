@@ -11,7 +11,7 @@ use crate::support::{
     setup::Setup,
 };
 
-/// Commands, word by word; `name = command` remembers the prefix of the key that comes back as `@name`.
+/// Commands, word by word; `name = command` remembers the prefix, or else the id, of what comes back as `@name`.
 const PLACES: &str = "
     orgs list
     orgs show default
@@ -49,6 +49,15 @@ const PLACES: &str = "
     roles list
     roles show developer
     roles show nobody
+    i = invitations create --email dee@example.com --role developer --team-id web --message Welcome
+    invitations create --email eve@example.com --role super_admin --org default
+    invitations create --email eve@example.com --role emperor
+    invitations list --team-id web
+    invitations list
+    invitations revoke @i
+    invitations revoke @i
+    orgs create --name New --admin-email root@new.example.com
+    orgs create --name New --slug new --admin-email root@new.example.com
     requests list --code 599
     permissions list
     presets list
@@ -143,8 +152,8 @@ fn roles_and_groups() {
 
 /// Two fresh stores, one worked on as operator and one by its administrator through a running gateway.
 fn compare(profile: &str, script: &str) {
-    let here = Site::new(Setup::bare(profile));
-    let there = Site::new(Setup::bare(profile));
+    let setup = Setup::bare(profile).set("mail.url", "file:outbox").set("mail.from", "gate@example.com");
+    let (here, there) = (Site::new(setup.clone()), Site::new(setup));
     let token = administrator(&there);
     let there = there.serve();
     let server = admin(&there);
@@ -162,7 +171,7 @@ fn compare(profile: &str, script: &str) {
 /// What was said so far, so that ids, prefixes and times can be told apart and yet be compared.
 #[derive(Default)]
 struct Words {
-    keys: BTreeMap<String, String>,
+    named: BTreeMap<String, String>,
     seen: Vec<String>,
 }
 
@@ -178,8 +187,9 @@ impl Words {
         let output = run(&words, &format!("{PASSWORD}\n"));
         let mut answer = if output.code == 0 { output.json() } else { Value::Null };
         if let Some(name) = name {
-            let prefix = answer["prefix"].as_str().unwrap_or_else(|| panic!("{line}: {output:?}")).to_owned();
-            self.keys.insert(name.to_owned(), prefix);
+            let named = answer["prefix"].as_str().or(answer["id"].as_str());
+            self.named
+                .insert(name.to_owned(), named.unwrap_or_else(|| panic!("{line}: {output:?}")).to_owned());
         }
         if line.starts_with("audit ") {
             // Who did it differs, and from where.
@@ -194,7 +204,7 @@ impl Words {
     fn word(&self, word: &str) -> String {
         let soon = || (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48)).to_string();
         let word = if word == "SOON" { soon() } else { word.replace("ADMIN", ADMIN) };
-        match word.split_once('@').and_then(|(before, name)| Some((before, self.keys.get(name)?))) {
+        match word.split_once('@').and_then(|(before, name)| Some((before, self.named.get(name)?))) {
             Some((before, prefix)) => format!("{before}{prefix}"),
             None => word,
         }
@@ -210,6 +220,8 @@ impl Words {
                 let id = text.len() == 36 && text.split('-').count() == 5;
                 if time {
                     "a time".clone_into(text);
+                } else if field == "invited_by" {
+                    "whoever asked".clone_into(text);
                 } else if id || ["prefix", "key"].contains(&field) {
                     let number = self.seen.iter().position(|seen| seen == text).unwrap_or_else(|| {
                         self.seen.push(text.clone());

@@ -8,13 +8,17 @@ use serde_json::json;
 use super::{World, text};
 use crate::{
     control::roles::{path_b, site},
-    support::{program::Program, rawup::Upstream, tools::schemathesis},
+    support::{
+        program::{ADMIN, Program},
+        rawup::Upstream,
+        tools::schemathesis,
+    },
 };
 
 /// What is told beside the document: real things for the paths to name, and what would end the caller itself.
 struct Run<'a> {
     program: &'a Program,
-    key: &'a str,
+    credential: &'a str,
     /// The value of each path parameter, except where things are deleted.
     names: &'a [(&'a str, &'a str)],
 }
@@ -41,23 +45,23 @@ impl Run<'_> {
             r#"
             hooks = "hooks.py"
             seed = 20
-            [auth.openapi.api_key]
-            api_key = "{key}"
             [auth.openapi.bearer]
-            bearer = "{key}"
+            bearer = "{credential}"
             [generation]
-            max-examples = 5
+            max-examples = 3
             # Which permissions, roles and presets there are is the platform's; 422 names what is none.
             [checks.positive_data_acceptance]
             expected-statuses = ["2xx", 401, 403, 404, 409, 422]
             [[operations]]
-            include-operation-id = ["delete_org", "rotate_self"]
+            include-operation-id = [
+                "delete_org", "rotate_self", "sign_out", "end_sessions", "change_password",
+            ]
             enabled = false
             [[operations]]
             include-method = ["GET", "POST", "PUT", "PATCH"]
             parameters = {{ {names} }}
             "#,
-            key = self.key,
+            credential = self.credential,
             names = names.join(", "),
         );
         fs::write(folder.path().join("schemathesis.toml"), config).expect("write schemathesis.toml");
@@ -93,7 +97,7 @@ fn with_a_key_of_high_rights() {
         ("project_id", &text(&project, "id")),
         ("role_id", "developer"),
     ];
-    let count = Run { program: &world.program, key: &key.text, names: &names }.passes();
+    let count = Run { program: &world.program, credential: &key.text, names: &names }.passes();
     assert!(count(200) > 100 && count(201) > 10 && count(401) > 40 && count(422) > 100);
     assert_eq!(count(500) + count(502) + count(503) + count(504), 0);
     assert_eq!(world.root.get("/v1/org").status, 200);
@@ -112,8 +116,26 @@ fn with_a_key_of_few_rights() {
     let names = [("group_id", group.as_str()), ("role_id", &role), ("user_id", &user), ("key_id", &other.id)];
     let program = site.serve();
     let events = program.site.count("audit_events");
-    let count = Run { program: &program, key: &key.text, names: &names }.passes();
+    let count = Run { program: &program, credential: &key.text, names: &names }.passes();
     assert!(count(403) > 100 && count(401) > 40);
     assert_eq!(count(201) + count(500) + count(502) + count(503) + count(504), 0);
     assert_eq!(program.site.count("audit_events"), events, "it changed nothing");
+}
+
+/// 328: with a session, of a person who may do everything in a house with roles and groups of its own.
+#[test]
+fn with_a_session() {
+    let site = site(&Upstream::echo());
+    path_b(&site, "dev@example.com");
+    let id = |arguments: &[&str]| text(&site.cli(arguments).json(), "id");
+    let (group, role) = (id(&["groups", "show", "CLI writers"]), id(&["roles", "show", "CLI Write Custom"]));
+    let user = id(&["users", "show", "dev@example.com"]);
+    let key = site.key(&["--scopes", "cli_tools:view"]);
+    let names = [("group_id", group.as_str()), ("role_id", &role), ("user_id", &user), ("key_id", &key.id)];
+    let program = site.serve();
+    let token = program.admin().token(ADMIN);
+    let count = Run { program: &program, credential: &token, names: &names }.passes();
+    assert!(count(200) > 100 && count(201) > 10 && count(401) > 40 && count(422) > 100);
+    assert_eq!(count(500) + count(502) + count(503) + count(504), 0);
+    assert_eq!(program.admin().bearer(&token).get("/v1/session").status, 200);
 }

@@ -4,11 +4,13 @@ mod fuzz;
 mod generate;
 mod input;
 mod keys;
+mod levels;
 mod matrix;
 mod once;
 mod pages;
 mod rights;
 mod roles;
+mod signed;
 mod wire;
 
 use serde_json::{Value, json};
@@ -32,6 +34,11 @@ fn ask(caller: &Caller, method: &str, path: &str, body: Option<&Value>) -> Respo
 
 fn post(caller: &Caller, path: &str, body: &Value) -> Response {
     ask(caller, "POST", path, Some(body))
+}
+
+/// This person, signed in.
+fn sign_in(program: &Program, email: &str) -> Caller {
+    program.admin().bearer(&program.admin().token(email))
 }
 
 /// A key made through the API: its object, full key included.

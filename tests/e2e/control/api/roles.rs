@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ask, text};
+use super::{ask, post, sign_in, text};
 use crate::{
     control::roles::{path_b, site},
     support::{rawup::Upstream, request::Caller},
@@ -82,4 +82,85 @@ fn keys_change_no_roles_and_no_groups() {
         assert_eq!(ask(&caller, method, &path, body.as_ref()).verdict(), "403 forbidden", "{method} {path}");
     }
     assert_eq!(program.site.count("audit_events"), events);
+}
+
+/// `R001_06`, `R001_07`, `R001_08`, `R001_10`: the document's Path B as an administrator and the developer follow it,
+/// each signed in: roles with an exact set of permissions, groups that add them up, and a primary key out of that;
+/// who does not hold the permission for it makes neither roles nor groups.
+#[test]
+fn path_b_by_people() {
+    let upstream = Upstream::echo();
+    let site = site(&upstream);
+    let user = text(&site.user("dev@example.com", "none", None), "id");
+    let program = site.serve();
+    let admin = sign_in(&program, crate::support::program::ADMIN);
+    let mut group_of_makers = String::new();
+    for (role, permission, group) in [
+        ("CLI Read-Only Custom", "cli_tools:view", "CLI readers"),
+        ("CLI Write Custom", "cli_tools:edit", "CLI writers"),
+        ("Public API (PAPI) Edit", "public_api:edit", "Key makers"),
+    ] {
+        let made = post(&admin, "/v1/roles", &json!({ "name": role, "permissions": [permission] }));
+        assert_eq!((made.status, &made.json()["permissions"]), (201, &json!([permission])));
+        let place = made.header("location").expect("where it is").to_owned();
+        assert_eq!(admin.get(&place).json(), made.json());
+        let made = post(&admin, "/v1/groups", &json!({ "name": group, "roles": [role] }));
+        assert_eq!(made.status, 201, "{made:?}");
+        group_of_makers = format!("/v1/groups/{}", text(&made.json(), "id"));
+        let put = ask(&admin, "PUT", &format!("{group_of_makers}/members/{user}"), None);
+        assert_eq!(put.status, 204, "{put:?}");
+    }
+    let shown = admin.get(&format!("/v1/users/{user}")).json();
+    assert_eq!(shown["groups"], json!(["CLI readers", "CLI writers", "Key makers"]));
+
+    let developer = sign_in(&program, "dev@example.com");
+    let held = developer.get("/v1/session").json()["permissions"].clone();
+    for permission in ["cli_tools:view", "cli_tools:edit", "public_api:edit", "api_key:create"] {
+        assert!(held.as_array().expect("a list").contains(&json!(permission)), "{held}");
+    }
+    assert!(!names(&developer, "/v1/roles").contains(&"cli".to_owned()));
+    assert_eq!(developer.verdict("/v1/roles/cli"), "404 not_found");
+    let attach = |role: &str| post(&developer, "/v1/api-keys", &json!({ "name": "k", "roles": [role] }));
+    assert_eq!(attach("cli").verdict(), "422 invalid_field");
+    let reader = attach("CLI Read-Only Custom");
+    assert_eq!((reader.status, &reader.json()["roles"]), (201, &json!(["CLI Read-Only Custom"])));
+    let reader = program.key(&text(&reader.json(), "key"));
+    assert_eq!((reader.verdict("/scans/1").as_str(), reader.post("/scans/1", "x").status), ("200", 403));
+
+    let role = json!({ "name": "Mine", "permissions": ["cli_tools:view"] });
+    let group = json!({ "name": "Mine", "roles": ["CLI Read-Only Custom"] });
+    assert_eq!(post(&developer, "/v1/roles", &role).verdict(), "403 scope_insufficient");
+    assert_eq!(post(&developer, "/v1/groups", &group).verdict(), "403 scope_insufficient");
+
+    let member = format!("{group_of_makers}/members/{user}");
+    assert_eq!(ask(&admin, "DELETE", &member, None).status, 204);
+    assert_eq!(ask(&admin, "DELETE", &member, None).verdict(), "404 not_found", "they are in it no more");
+    assert_eq!(attach("CLI Read-Only Custom").verdict(), "403 scope_insufficient", "by the next request");
+    assert_eq!(ask(&admin, "DELETE", &group_of_makers, None).status, 204);
+    let own = admin.get("/v1/roles").json();
+    let writers =
+        own["items"].as_array().expect("items").iter().find(|role| role["name"] == "CLI Write Custom");
+    let writers = format!("/v1/roles/{}", text(writers.expect("the role"), "id"));
+    assert_eq!(ask(&admin, "DELETE", &writers, None).verdict(), "409 conflict", "a group carries it");
+    let less = ask(&admin, "PATCH", &writers, Some(&json!({ "permissions": ["cli_tools:view"] })));
+    assert_eq!((less.status, &less.json()["permissions"]), (200, &json!(["cli_tools:view"])));
+    for (path, body, verdict) in [
+        ("/v1/roles", json!({ "name": "cli", "permissions": ["cli_tools:view"] }), "409 conflict"),
+        ("/v1/roles", json!({ "name": "CLI Read Only", "permissions": ["cli_tools:view"] }), "409 conflict"),
+        ("/v1/roles", json!({ "name": "x", "permissions": ["org:delete"] }), "422 invalid_field"),
+        ("/v1/roles", json!({ "name": "x", "permissions": [] }), "422 invalid_field"),
+        ("/v1/roles", json!({ "name": "x", "permissions": ["*"] }), "422 invalid_field"),
+        ("/v1/groups", json!({ "name": "x", "roles": ["no such"] }), "422 invalid_field"),
+        ("/v1/groups", json!({ "name": "cli READERS", "roles": ["cli"] }), "409 conflict"),
+    ] {
+        assert_eq!(post(&admin, path, &body).verdict(), verdict, "{path} {body}");
+    }
+    assert_eq!(
+        ask(&admin, "PATCH", "/v1/roles/cli", Some(&json!({ "name": "x" }))).verdict(),
+        "409 conflict"
+    );
+    assert_eq!(ask(&admin, "DELETE", "/v1/roles/cli", None).verdict(), "409 conflict");
+    let custom = json!({ "role": "CLI Read-Only Custom" });
+    let given = ask(&admin, "PUT", &format!("/v1/org/members/{user}"), Some(&custom));
+    assert_eq!((given.status, &given.json()["role"]), (200, &custom["role"]));
 }

@@ -2,8 +2,8 @@
 
 use crate::support::{
     browser::Browser,
-    program::{Program, Site},
-    rawup::Upstream,
+    program::{PASSWORD, Program, Site},
+    rawup::{Answer, Upstream},
     setup::Setup,
 };
 
@@ -16,8 +16,25 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let upstream = Upstream::echo();
-        let site = Site::new(Setup::offload(&upstream).route(V1));
+        let upstream = Upstream::start(|request| {
+            let frame = "<!DOCTYPE html><title>Framing</title><iframe src=\"/.latchgate/sign-in\"></iframe>";
+            let html = if request.target.starts_with("/public/frame") {
+                frame
+            } else {
+                "<title>Backend</title>hello"
+            };
+            Answer::bytes(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{html}",
+                html.len()
+            ))
+        });
+        let icon = "name = \"icon\"\npath = \"/favicon.ico\"\nupstream = \"app\"\ncredentials = [\"none\"]";
+        let setup = Setup::offload(&upstream).route(V1).route(icon).set("sessions.insecure_cookie", true);
+        let site = Site::new(setup);
+        let team = site.team();
+        let create = ["users", "create", "--email", "ana@example.com", "--name", PAYLOAD, "--org", "default"];
+        let more = ["--team-id", &team, "--role", "viewer", "--password-stdin"];
+        site.cli_with(&[create.as_slice(), more.as_slice()].concat(), &format!("{PASSWORD}\n")).ok();
         Self { program: site.serve(), _upstream: upstream }
     }
 
@@ -26,14 +43,22 @@ impl House {
     }
 }
 
+/// What runs if anybody takes it for more than a name.
+const PAYLOAD: &str = "Ana<script>window.hit=1</script><img src=x onerror='window.hit=1'>";
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+
 /// One browser, one page after the other: starting it costs more than all that it does.
 #[test]
 fn the_pages_in_a_browser() {
     let house = House::new();
     let browser = Browser::start();
     the_reference_is_read(&house, &browser);
-    let complaints = browser.complaints();
-    assert!(complaints.is_empty(), "{complaints:?}");
+    somebody_signs_in_with_the_keyboard(&house, &browser);
+    names_run_nothing(&browser);
+    somebody_signs_out(&house, &browser);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    pages_stand_in_no_frame(&house, &browser);
 }
 
 fn the_reference_is_read(house: &House, browser: &Browser) {
@@ -44,9 +69,69 @@ fn the_reference_is_read(house: &House, browser: &Browser) {
     for part in ["/v1/api-keys/{key_id}/rotate", "credential_invalid", "curl -X POST", "next_cursor"] {
         assert!(text.contains(part), "{part}");
     }
-    browser.keys("\u{e004}");
+    browser.keys(TAB);
     assert_eq!(browser.focused(), "Skip to the content");
-    browser.keys("\u{e007}");
+    browser.keys(ENTER);
     assert!(browser.script("return location.hash").as_str() == Some("#content"));
     assert_eq!(browser.violations(), Vec::<String>::new());
+}
+
+/// From a page of the backend to the form, wrong, right, and back to the page.
+fn somebody_signs_in_with_the_keyboard(house: &House, browser: &Browser) {
+    browser.open(&house.url("/any/report?page=2&sort=a%2Fb"));
+    assert_eq!(browser.title(), "Sign in - Latchgate");
+    assert!(browser.place().starts_with("/.latchgate/sign-in?return_to="), "{}", browser.place());
+    assert_eq!(browser.violations(), Vec::<String>::new());
+    assert_eq!(browser.focused(), "email");
+    browser.keys(format!("ana@example.com{TAB}"));
+    assert_eq!(browser.focused(), "password");
+    browser.keys(format!("not the password{ENTER}"));
+    browser.wait_for_title("Error: Sign in - Latchgate");
+    assert_eq!(browser.focused(), "problem", "what is wrong is read first");
+    assert!(browser.text().contains("The e-mail address or the password is wrong."), "{}", browser.text());
+    assert_eq!(
+        browser.script("return document.getElementById('email').value").as_str(),
+        Some("ana@example.com")
+    );
+    assert_eq!(browser.violations(), Vec::<String>::new());
+    // A wrong password is an answer with 401, which browsers note; nothing else is.
+    let noted = browser.complaints();
+    assert!(noted.iter().all(|line| line.contains("401")), "{noted:?}");
+    browser.keys(format!("{TAB}{TAB}{PASSWORD}{TAB}"));
+    assert_eq!(browser.focused(), "Sign in");
+    browser.keys(" ");
+    browser.wait_for_title("Backend");
+    assert_eq!(browser.place(), "/any/report?page=2&sort=a%2Fb");
+    browser.open(&house.url("/.latchgate/sign-in"));
+    assert_eq!(browser.title(), "Signed in - Latchgate");
+    assert_eq!(browser.violations(), Vec::<String>::new());
+}
+
+/// L307: on the page of who has signed in.
+fn names_run_nothing(browser: &Browser) {
+    assert!(browser.text().contains(PAYLOAD), "{}", browser.text());
+    assert!(browser.script("return window.hit === undefined").as_bool() == Some(true));
+}
+
+fn somebody_signs_out(house: &House, browser: &Browser) {
+    browser.keys(TAB);
+    assert_eq!(browser.focused(), "Sign out");
+    browser.keys(" ");
+    browser.wait_for_title("Sign in - Latchgate");
+    assert!(browser.text().contains("You are signed out."));
+    browser.open(&house.url("/any/report"));
+    assert!(browser.place().starts_with("/.latchgate/sign-in"), "{}", browser.place());
+    browser.open(&house.url("/.latchgate/sign-out"));
+    assert_eq!(browser.title(), "Sign out - Latchgate");
+    assert_eq!(browser.violations(), Vec::<String>::new());
+}
+
+/// L309: not even in a frame of this very origin.
+fn pages_stand_in_no_frame(house: &House, browser: &Browser) {
+    browser.open(&house.url("/public/frame"));
+    assert_eq!(browser.title(), "Framing");
+    let seen = "const d = document.querySelector('iframe').contentDocument; return d ? d.title : ''";
+    assert_ne!(browser.script(seen).as_str(), Some("Sign in - Latchgate"));
+    let complaints = browser.complaints();
+    assert!(complaints.iter().any(|line| line.contains("frame-ancestors")), "{complaints:?}");
 }

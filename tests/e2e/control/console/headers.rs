@@ -30,6 +30,11 @@ fn pages_and_their_errors_bind_the_browser() {
         for (method, path) in [
             ("GET", "/v1/docs"),
             ("POST", "/v1/docs"),
+            ("GET", "/.latchgate/sign-in"),
+            ("POST", "/.latchgate/sign-in"),
+            ("DELETE", "/.latchgate/sign-in"),
+            ("GET", "/.latchgate/sign-out"),
+            ("POST", "/.latchgate/sign-out"),
             ("GET", "/v1/openapi.json"),
             ("GET", "/v1/org"),
             ("GET", "/.latchgate/nothing"),

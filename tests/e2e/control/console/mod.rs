@@ -2,3 +2,6 @@
 
 mod browser;
 mod headers;
+mod invitations;
+mod sign_in;
+mod visitor;

@@ -1,55 +1,11 @@
-//! Who may invite whom, and how often.
+//! How often somebody may invite, and who may into a new organization.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::{MICROSECOND, OPERATOR, Platform, accept, refused, to};
-use crate::{
-    control::service::{Caller, InviteTo, NewInvitation, NewOrg, Page, ServiceError},
-    domain::{profile::Profile, role::Level},
-};
-
-/// R000_05, R000_06, R003_06, R002: who may invite and promote whom, for every profile, as a table beside this file.
-#[tokio::test]
-async fn who_may_invite_whom() {
-    let mut table = String::new();
-    for (name, text) in Profile::SHIPPED {
-        let profile = Profile::parse(text, name).unwrap();
-        let platform = Platform::new(name).await;
-        let mut roles: Vec<String> = profile.roles.iter().map(|role| role.name.to_string()).collect();
-        if profile.members.role_optional {
-            roles.push("none".to_owned());
-        }
-        writeln!(table, "{name}").unwrap();
-        for by in &roles {
-            let caller = platform.person(by, by).await;
-            for role in &roles {
-                let invited =
-                    platform.control.invite(&caller, &to(&platform, "new@acme.example", role)).await;
-                let level = profile.roles.get(role).map_or(Level::Org, |role| role.level);
-                let team = platform.team.filter(|_| level == Level::Team).map(|id| id.to_string());
-                // Somebody without a right, to be promoted.
-                let lowest = profile.roles.iter().next().unwrap().name.to_string();
-                let email = format!("{by}-{role}");
-                platform.person(&email.replace('_', "-"), &lowest).await;
-                let email = format!("{}@acme.example", email.replace('_', "-"));
-                let role = Some(role.as_str()).filter(|role| *role != "none");
-                let promoted = platform.control.set_role(&caller, &email, team.as_deref(), role).await;
-                let word = |code: Option<&'static str>| code.unwrap_or("yes");
-                writeln!(
-                    table,
-                    "  {by:<20} invites {:<20} {:<20} promotes {}",
-                    role.unwrap_or("none"),
-                    word(invited.err().map(|error| error.code())),
-                    word(promoted.err().map(|error| error.code())),
-                )
-                .unwrap();
-            }
-        }
-    }
-    insta::assert_snapshot!("who_may_invite_whom", table);
-}
+use crate::control::service::{Caller, InviteTo, NewInvitation, NewOrg, Page, ServiceError};
 
 /// R000_09: twenty in a rolling hour; the next passes when the first is an hour old, and not a moment before.
 #[tokio::test]
