@@ -36,6 +36,7 @@
 //! | 3 | `proxy/route.rs` | which route, and which permission it needs; none: 404, and nothing else happens |
 //! | 4 | `proxy/credential.rs` | the credential is taken out |
 //! | 5 | `proxy/authenticate/key.rs` | shape, memory, MAC, bcrypt, in the order of their cost |
+//! | | `proxy/authenticate/session.rs` | who signed in: found by the token's digest, awake as long as it is used |
 //! | | `proxy/authenticate/jwt.rs` | tokens of identity providers: one signature check, then memory |
 //! | | `proxy/signature/`, `proxy/authenticate/signed.rs` | signed requests: what was signed, whose it is, and once |
 //! | | `proxy/admit/webhook.rs` | platforms that call: a signature over the whole body, or a secret |

@@ -20,6 +20,18 @@ fn the_error_table_is_the_programs() {
     assert_eq!(ticked(&table(&section(&readme, "## Errors"))), codes);
 }
 
+/// Every error code of the admin API is explained in its reference.
+#[test]
+fn the_reference_explains_every_code() {
+    let files = ["domain/access/denied", "control/api/error", "control/service/error"];
+    let sources = files.map(|file| read(&format!("src/{file}.rs"))).concat();
+    let reference = read("src/control/api/reference.rs");
+    let table = reference.split("const CODES").nth(1).expect("its codes");
+    for code in sources.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")) {
+        assert!(!is_name(code) || table.contains(&format!("(\"{code}\"")), "{code}");
+    }
+}
+
 /// Every metric is in the README's table with its labels' names left to the program, and nothing else is.
 #[test]
 fn the_metrics_table_is_the_programs() {
@@ -99,6 +111,64 @@ fn shown_commands_and_flags_exist() {
         checked += 1;
     }
     assert!(checked >= 8, "only {checked} commands were found in the README");
+}
+
+/// Every field of the admin API has its flag, in the command that stands for the operation.
+#[test]
+fn every_field_of_the_api_has_its_flag() {
+    let output = Command::new(env!("CARGO_BIN_EXE_latchgate")).arg("openapi").output().expect("the program");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut missing = Vec::new();
+    for (method, path, command) in [
+        ("post", "/v1/orgs", "orgs create"),
+        ("patch", "/v1/org", "orgs update"),
+        ("post", "/v1/teams", "teams create"),
+        ("patch", "/v1/teams/{team_id}", "teams update"),
+        ("get", "/v1/projects", "projects list"),
+        ("post", "/v1/teams/{team_id}/projects", "projects create"),
+        ("patch", "/v1/projects/{project_id}", "projects update"),
+        ("post", "/v1/users", "users create"),
+        ("patch", "/v1/users/{user_id}", "users update"),
+        ("put", "/v1/teams/{team_id}/members/{user_id}", "users set-role"),
+        ("post", "/v1/teams/{team_id}/invitations", "invitations create"),
+        ("post", "/v1/roles", "roles create"),
+        ("patch", "/v1/roles/{role_id}", "roles update"),
+        ("post", "/v1/groups", "groups create"),
+        ("patch", "/v1/groups/{group_id}", "groups update"),
+        ("post", "/v1/api-keys", "keys create"),
+        ("get", "/v1/api-keys", "keys list"),
+        ("patch", "/v1/api-keys/{key_id}", "keys update"),
+        ("post", "/v1/api-keys/{key_id}/rotate", "keys rotate"),
+        ("get", "/v1/api-keys/{key_id}/usage", "keys usage"),
+        ("get", "/v1/audit", "audit list"),
+        ("get", "/v1/requests", "requests list"),
+        ("post", "/v1/session", "sessions sign-in"),
+    ] {
+        let operation = &document["paths"][path][method];
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"]["properties"];
+        let query = operation["parameters"].as_array().into_iter().flatten();
+        let query =
+            query.filter(|parameter| parameter["in"] == "query").filter_map(|field| field["name"].as_str());
+        let fields: Vec<&str> =
+            body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).chain(query).collect();
+        assert!(!fields.is_empty(), "{method} {path} has no fields");
+        let (help, _) = help(&command.split(' ').collect::<Vec<_>>());
+        for field in fields {
+            let flag = match field {
+                // Lists are read to their end; `users activate` and `deactivate` are commands.
+                "limit" | "cursor" | "active" => continue,
+                // Names stand where ids do.
+                "slug" | "email" | "prefix" if method == "get" => continue,
+                "user_id" => "user",
+                "password" => "password-stdin",
+                other => other,
+            };
+            if !help.contains(&format!("--{}", flag.replace('_', "-"))) {
+                missing.push(format!("{command}: {field}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "fields without a flag: {missing:?}");
 }
 
 /// Every command of the program is in the changelog's list of commands, and the reverse.

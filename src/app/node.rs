@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, Uri};
 use zeroize::Zeroizing;
 
@@ -10,6 +10,7 @@ use super::signed::{self, Signed};
 use crate::{
     control::{
         api::{Head, Node, Pending, Presented, PresentedAs, Proved, Unproved},
+        oidc::Oidc,
         service::Control,
     },
     domain::{
@@ -33,6 +34,8 @@ use crate::{
 pub struct ControlNode {
     /// Under the configuration in force.
     pub control: Arc<ArcSwap<Control>>,
+    /// Signs people in by an identity provider.
+    pub oidc: Arc<ArcSwapOption<Oidc>>,
     /// Proves keys, remembers them, counts.
     pub gateway: Arc<Gateway>,
     /// Uses of keys are written down with those of the gateway port.
@@ -107,6 +110,10 @@ impl Node for ControlNode {
 
     fn public_url(&self) -> Option<Uri> {
         self.gateway.snapshot().public_url.clone()
+    }
+
+    fn oidc(&self) -> Option<Arc<Oidc>> {
+        self.oidc.load_full()
     }
 
     fn patience(&self) -> Duration {

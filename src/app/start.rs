@@ -18,7 +18,7 @@ use super::{
     admin::{self, Admin},
     alerts, background,
     directory::{StoreDirectory, write_macs},
-    federation,
+    federation::Federation,
     handover::ControlPlane,
     logs,
     node::ControlNode,
@@ -52,7 +52,6 @@ use crate::{
     },
     runtime::{
         hashing::{Hashing, HashingLimits},
-        jwks::Keeping,
         single_flight::SingleFlight,
         tasks::Tasks,
     },
@@ -74,7 +73,7 @@ pub struct App {
     pseudonym: Pseudonym,
     gateway: Arc<Gateway>,
     parts: Parts,
-    keeping: Keeping,
+    federation: Federation,
     /// Under the configuration in force.
     control: Arc<ArcSwap<Control>>,
     /// Where alerts go under it.
@@ -120,7 +119,7 @@ impl App {
         let metrics = Metrics::new().map_err(machine("metrics"))?;
         let (admin_tasks, tasks, last_tasks) =
             (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
-        let keeping = federation::keeping(&config, &clock, &tasks)?;
+        let federation = Federation::new(&config, &clock, &tasks)?;
         let store = Options::sqlite(config.store.url.path()).migrate(true);
         let store = Store::open(&store, clock.now()).await?;
 
@@ -149,7 +148,7 @@ impl App {
         let log = logs::start(&config, access_log, &store, &clock, &metrics, &last_tasks)
             .map_err(machine("access log"))?;
         let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
-        let tokens = federation::tokens(&config, None, &cache, &keys, &keeping);
+        let tokens = federation.tokens(&config, None, &cache, &keys);
         let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), tokens, &metrics);
         let gateway = Gateway::new(
             snapshot,
@@ -165,7 +164,7 @@ impl App {
         let (deliver, uses) = mpsc::unbounded_channel();
         background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
         background::begin(&tasks, &store, &cache, &clock, &metrics);
-        let receiver = alerts::start(&config, told, &keeping.outbound, &metrics, &tasks);
+        let receiver = alerts::start(&config, told, federation.outbound(), &metrics, &tasks);
 
         metrics.config.loaded(clock.now());
         let readiness = ops::begin(ops_socket, &cache, &metrics, &last_tasks);
@@ -176,8 +175,10 @@ impl App {
         let control = Arc::new(ArcSwap::from_pointee(control));
         background::begin_mails(&tasks, &control, &metrics);
         start_writing(&last_tasks, &parts.store, &gateway, healing, (Arc::clone(&control), uses));
+        federation.sign_in(&config, &parts.settings, &parts.seal_key);
         let node = ControlNode {
             control: Arc::clone(&control),
+            oidc: federation.oidc(),
             gateway: Arc::clone(&gateway),
             usage: deliver.clone(),
         };
@@ -195,7 +196,7 @@ impl App {
             pseudonym,
             gateway,
             parts,
-            keeping,
+            federation,
             control,
             alerts: receiver,
             workers,
@@ -238,10 +239,10 @@ impl App {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         let metrics = &self.gateway.metrics;
         let Gateway { cache, keys, .. } = &*self.gateway;
-        let tokens =
-            federation::tokens(&config, Some(&self.gateway.snapshot().tokens), cache, keys, &self.keeping);
+        let tokens = self.federation.tokens(&config, Some(&self.gateway.snapshot().tokens), cache, keys);
         self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), tokens, metrics));
         let settings = Settings::of(&config, self.workers.address());
+        self.federation.sign_in(&config, &settings, &self.parts.seal_key);
         let control = self.control.load().under(Arc::clone(&config.profile), settings);
         self.control.store(Arc::new(control));
         self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));

@@ -77,16 +77,16 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Whoever has this e-mail address and was not removed, where they act who have said nothing about it: on the
-/// organization if they hold a role there, else in the team that they have belonged to for longest.
+/// Whoever has this e-mail address and was not removed, where a first session of theirs would act: in the first of their
+/// teams, else in the organization. Where they last chose to act with a session does not count, so that what somebody
+/// clicks on does not change what their tokens may do.
 pub async fn find_by_email(conn: &mut Conn, email: &str) -> Result<Option<Acting>, StoreError> {
     let row = sqlx::query::<Db>(concat!(
         "SELECT ",
         columns!("t.id"),
         " FROM users u LEFT JOIN teams t ON t.org_id = u.org_id AND t.id =
-            (SELECT m.team_id FROM memberships m WHERE m.user_id = u.id AND m.team_id IS NOT NULL AND NOT EXISTS
-               (SELECT 1 FROM memberships o WHERE o.user_id = u.id AND o.team_id IS NULL AND o.role IS NOT NULL)
-             ORDER BY m.created_at, m.team_id LIMIT 1)
+            (SELECT m.team_id FROM memberships m WHERE m.user_id = u.id AND m.team_id IS NOT NULL
+             ORDER BY m.team_id LIMIT 1)
           WHERE u.email_folded = $1 AND u.removed_at IS NULL"
     ))
     .bind(folded(email))

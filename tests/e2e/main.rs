@@ -23,4 +23,5 @@ mod control;
 mod faults;
 mod profile;
 mod proxy;
+mod stories;
 mod support;

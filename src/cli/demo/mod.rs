@@ -18,7 +18,7 @@ use crate::{
 /// Run the whole gateway before an echo backend, with nothing to prepare
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Prints an API key and curl lines to paste that are answered with 200, 401, 403 and 429. \
+    after_help = "Prints a sign-in, an API key and curl lines to paste that are answered with 200, 401, 403 and 429. \
 Ctrl-C ends it; without --dir nothing is left behind.
 
 Examples:
@@ -53,14 +53,14 @@ impl Demo {
         });
         let (signals, echo, backend) = bound.map_err(|error| stopped(&RunError::Machine(error)))?;
         let environment = self.environment(backend);
-        let (config, created) = state.prepare(&environment)?;
+        let (config, issued) = state.prepare(&environment)?;
         app::install_logging(&config);
 
         runtime.block_on(async {
             let app = App::start(config, AppOptions::default()).await;
             let app = app.map_err(|error| stopped(&error.into()))?;
             let addresses = (app.gateway_addr(), app.admin_addr(), app.ops_addr());
-            output::styled(&tour::text(addresses, &created, &state))?;
+            output::styled(&tour::text(addresses, &issued, &state))?;
             let file = state.config_file();
             tokio::select! {
                 ended = app::serve(app, signals, || Config::load(&file, &environment)) => {

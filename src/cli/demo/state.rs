@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     cli::{
         error::{Failure, warn},
@@ -40,13 +42,8 @@ impl State {
         if let Some(dir) = dir {
             return Ok(Self { dir, passing: false });
         }
-        let random = getrandom::u64().map_err(|error| {
-            Failure::failed(
-                format_args!("the system gives no random bytes: {error}"),
-                "see that /dev/urandom or getrandom(2) is available here",
-            )
-        })?;
-        Ok(Self { dir: std::env::temp_dir().join(format!("latchgate-demo-{random:016x}")), passing: true })
+        let name = format!("latchgate-demo-{:016x}", random()?);
+        Ok(Self { dir: std::env::temp_dir().join(name), passing: true })
     }
 
     pub(super) fn config_file(&self) -> PathBuf {
@@ -58,8 +55,8 @@ impl State {
         self.passing
     }
 
-    /// Makes what is not there yet and issues a key.
-    pub(super) fn prepare(&self, environment: &Environment) -> Result<(Config, Created), Failure> {
+    /// Makes what is not there yet, issues a key and sets a password.
+    pub(super) fn prepare(&self, environment: &Environment) -> Result<(Config, Issued), Failure> {
         let file = self.config_file();
         if file.exists() {
             let config = load(&file, environment)?;
@@ -115,8 +112,14 @@ fn refused(errors: &ConfigErrors) -> Failure {
     by_flag.unwrap_or_else(|| Failure::configuration(errors))
 }
 
-/// A new key in place of an earlier demo's, whose text nobody has any more.
-async fn issue(control: &Control) -> Result<Created, Failure> {
+/// What lets somebody in, for as long as this demo runs.
+pub(super) struct Issued {
+    pub(super) key: Created,
+    pub(super) password: Zeroizing<String>,
+}
+
+/// A new key and a new password in place of an earlier demo's, whose text nobody has any more.
+async fn issue(control: &Control) -> Result<Issued, Failure> {
     let operator = Caller::Operator;
     let filter = KeyFilter {
         user: Some(ADMIN.to_owned()),
@@ -136,5 +139,23 @@ async fn issue(control: &Control) -> Result<Created, Failure> {
         rate_limit_per_minute: Some(RATE_PER_MINUTE),
         ..NewKey::default()
     };
-    Ok(control.create_key(&operator, &new).await?)
+    let key = control.create_key(&operator, &new).await?;
+    let password = password()?;
+    control.set_password(&operator, ADMIN, &password).await?;
+    Ok(Issued { key, password })
+}
+
+/// 128 random bits, which nobody has to remember.
+fn password() -> Result<Zeroizing<String>, Failure> {
+    let (one, other) = (random()?, random()?);
+    Ok(Zeroizing::new(format!("{one:016x}-{other:016x}")))
+}
+
+fn random() -> Result<u64, Failure> {
+    getrandom::u64().map_err(|error| {
+        Failure::failed(
+            format_args!("the system gives no random bytes: {error}"),
+            "see that /dev/urandom or getrandom(2) is available here",
+        )
+    })
 }

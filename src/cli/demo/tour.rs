@@ -4,15 +4,15 @@ use std::{fmt::Write, net::SocketAddr};
 
 use anstyle::{AnsiColor, Style};
 
-use super::state::{ADMIN, RATE_PER_MINUTE, State};
-use crate::control::service::Created;
+use super::state::{ADMIN, Issued, RATE_PER_MINUTE, State};
 
 pub(super) fn text(
     (gateway, admin, ops): (SocketAddr, SocketAddr, SocketAddr),
-    created: &Created,
+    issued: &Issued,
     state: &State,
 ) -> String {
     let bold = Style::new().bold();
+    let Issued { key: created, password } = issued;
     let key = created.full().unwrap_or_default();
     let scans = format!("http://{gateway}/v1/scans");
     let with_key = format!("-H 'X-API-Key: {key}'");
@@ -37,6 +37,16 @@ pub(super) fn text(
             "more than the key may call in a minute",
             format!("curl -s -o /dev/null -w '%{{http_code}}\\n' {with_key} '{scans}/[1-{many}]'"),
         ),
+        (
+            AnsiColor::Green,
+            "200",
+            "the administrator signs in; the token works as `Authorization: Bearer` here and there",
+            format!(
+                "curl -i http://{admin}/v1/session -H 'Content-Type: application/json' \
+                 -d '{{\"email\": \"{ADMIN}\", \"password\": \"{}\"}}'",
+                **password
+            ),
+        ),
     ];
 
     let file = state.config_file();
@@ -44,11 +54,14 @@ pub(super) fn text(
     let mut text = format!(
         "{bold}Latchgate demo{bold:#}\n\n  \
            gateway  http://{gateway}   before an echo backend\n  \
-           admin    http://{admin}/v1   the admin API, which takes the key too\n  \
+           admin    http://{admin}/v1   the admin API, which takes the key too; /v1/docs describes it\n  \
+           sign-in  http://{gateway}/.latchgate/sign-in\n           \
+             as {ADMIN}, password {}\n  \
            ops      http://{ops}/metrics, /livez, /readyz\n  \
            key      {key}\n           \
              of {ADMIN}, {RATE_PER_MINUTE} requests a minute; this is the only time it is shown\n\n\
-         Lines to paste into another terminal:\n\n"
+         Lines to paste into another terminal:\n\n",
+        **password
     );
     for (color, status, why, line) in lines {
         let style = color.on_default().bold();

@@ -98,6 +98,31 @@ fn only_what_is_bound_at_the_start_needs_a_restart() {
     assert_eq!(old.differences_needing_restart(&old), [""; 0]);
 }
 
+/// What is not said about a mail server is safe: TLS from or to another machine, and never a password in print.
+#[test]
+fn mail_servers_are_spoken_to_by_tls_unless_they_are_here() {
+    for (url, host, port, tls) in [
+        ("smtp://mail.example.com", "mail.example.com", 587, SmtpTls::Required),
+        ("smtp://mail.example.com:25?tls=required", "mail.example.com", 25, SmtpTls::Required),
+        ("smtp://mail.example.com?tls=none", "mail.example.com", 587, SmtpTls::None),
+        ("smtp://u:p%20%40@10.0.0.1?tls=opportunistic", "10.0.0.1", 587, SmtpTls::Opportunistic),
+        ("smtps://u:hunter2@mail.example.com", "mail.example.com", 465, SmtpTls::Wrapped),
+        ("smtp://127.0.0.1", "127.0.0.1", 25, SmtpTls::None),
+        ("smtp://localhost:2525?tls=required", "localhost", 2525, SmtpTls::Required),
+        ("smtp://[::1]", "::1", 25, SmtpTls::None),
+    ] {
+        let loaded =
+            load(&format!("{ROUTED}[mail]\nurl = {url:?}\nfrom = \"Gate <g@example.com>\"\n")).unwrap();
+        let mail = loaded.config.mail.clone().unwrap();
+        let MailWay::Smtp(smtp) = &mail.way else { panic!("{url}") };
+        assert_eq!((smtp.host.as_str(), smtp.port, smtp.tls), (host, port, tls), "{url}");
+        assert!(!format!("{:?}", loaded.config).contains("hunter2"), "{url}");
+        let warned = loaded.warnings.iter().any(|warning| warning.key == "mail.url");
+        assert_eq!(warned, url.contains("=none") || url.contains("=opportunistic"), "{url}");
+        assert_eq!(mail.from.name.as_deref(), Some("Gate"));
+    }
+}
+
 #[test]
 fn targets_are_kept_in_one_form() {
     let text = "[[upstream]]\nname = \"a\"\ntargets = [\"http://LOCALHOST:80/\", \"http://[::1]:90\", \"http://db_1:7\"]";

@@ -16,7 +16,10 @@ use super::{
     error::{ApiError, Unproved},
 };
 use crate::{
-    control::service::{Caller, Control},
+    control::{
+        oidc::Oidc,
+        service::{Caller, Control},
+    },
     domain::{
         access::{self, Action, CredentialId, Denied, Method, Principal, Target},
         id::{OrgId, SessionId},
@@ -54,6 +57,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// How clients reach the gateway, where the configuration says so.
     fn public_url(&self) -> Option<Uri>;
+
+    /// The identity provider that people sign in by, where there is one.
+    fn oidc(&self) -> Option<Arc<Oidc>>;
 
     /// How long it may take to find out who asks, and then to do what is asked.
     fn patience(&self) -> Duration;

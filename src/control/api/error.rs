@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Misframed;
-use crate::{control::service::ServiceError, domain::access::Denied, store::StoreError};
+use crate::{
+    control::{oidc::OidcError, service::ServiceError},
+    domain::access::Denied,
+    store::StoreError,
+};
 
 /// A field of the request and what it should have been.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +121,8 @@ pub(in crate::control) enum ApiError {
     Malformed(String),
     /// Fields that are not as they have to be.
     Fields(Vec<Wrong>),
+    /// The identity provider has not signed somebody in.
+    Provider(OidcError),
     /// The use case said no.
     Service(ServiceError),
 }
@@ -173,6 +179,12 @@ impl ApiError {
             Self::TooLarge => "body_too_large",
             Self::Timeout => "request_timeout",
             Self::Slow => "overloaded",
+            Self::Provider(error) => match error {
+                OidcError::Unavailable(_) => "issuer_unavailable",
+                OidcError::Overloaded => "overloaded",
+                OidcError::NotBegun => "request_malformed",
+                OidcError::Declined(_) | OidcError::NotBelieved(_) => "forbidden",
+            },
             Self::Malformed(_) => "request_malformed",
             Self::Fields(_) => "invalid_field",
             Self::Service(error) => error.code(),
@@ -226,6 +238,20 @@ impl ApiError {
                 "This takes too long right now. Ask again; with an Idempotency-Key a change is made once."
                     .to_owned()
             }
+            Self::Provider(error) => match error {
+                OidcError::Unavailable(_) => {
+                    "The identity provider cannot be used right now. Try again, or sign in with a password."
+                }
+                OidcError::Overloaded => "The gateway is busy. Try again.",
+                OidcError::NotBegun => {
+                    "This sign-in was begun in another browser, too long ago, or is over. Begin again."
+                }
+                OidcError::Declined(_) => "The identity provider did not sign you in.",
+                OidcError::NotBelieved(_) => {
+                    "The identity provider's answer cannot be believed. An administrator finds the reason in the log."
+                }
+            }
+            .to_owned(),
             Self::Malformed(what) => what.clone(),
             Self::Fields(_) | Self::Service(ServiceError::InvalidField(_)) => {
                 "Some fields are not as they have to be; see errors.".to_owned()

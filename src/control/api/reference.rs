@@ -167,7 +167,10 @@ fn row(field: &Field, shapes: &mut Vec<&'static Shape>) -> Row {
 
 /// What a client of this operation has to reckon with, beside what any request may meet.
 fn errors(operation: &Operation) -> Vec<&'static str> {
-    let mut codes = vec!["credential_missing", "credential_invalid", "forbidden"];
+    let mut codes = vec!["credential_invalid", "forbidden"];
+    if !operation.open() {
+        codes.insert(0, "credential_missing");
+    }
     if operation.path.contains('{') {
         codes.push("not_found");
     }
@@ -195,7 +198,10 @@ fn example(operation: &Operation) -> String {
         Verb::Get => String::new(),
         verb => format!("-X {} ", verb.as_str().to_ascii_uppercase()),
     };
-    let mut words = vec![format!("curl {method}\"$GATE{path}\""), "-H \"X-API-Key: $KEY\"".to_owned()];
+    let mut words = vec![format!("curl {method}\"$GATE{path}\"")];
+    if !operation.open() {
+        words.push("-H \"X-API-Key: $KEY\"".to_owned());
+    }
     if !operation.body.is_empty() {
         words.push("-H 'Content-Type: application/json'".to_owned());
         words.push(format!("-d '{}'", Value::Object(sample(operation.body))));
@@ -233,27 +239,36 @@ const ID: &str = "0192f7c4-5b1e-7c3a-9d2e-1f0a2b3c4d5e";
 /// Every code that the API answers with, and what to do about it.
 const CODES: &[(&str, &str)] = &[
     ("request_malformed", "The request, or its JSON, cannot be read."),
+    ("path_ambiguous", "The path could be read in two ways."),
     ("credential_conflict", "It carries two different credentials; send one."),
     ("credential_missing", "It carries none."),
     ("credential_malformed", "The credential has not the shape of one; was it copied whole?"),
     ("credential_invalid", "The credential is nobody's. Which part of it is wrong is not told."),
     ("credential_revoked", "The key was revoked, or whoever it speaks for is gone."),
-    ("credential_expired", "The key has expired."),
+    ("credential_expired", "The key, the token or the invitation has expired."),
+    ("session_expired", "The session has ended, or whoever it speaks for is gone; sign in again."),
+    ("signature_required", "The key signs requests and is not sent itself."),
+    ("signature_invalid", "The signature does not fit the request, the key or the time."),
+    ("replay_detected", "A request with this nonce was here before."),
     ("forbidden", "The caller may not do this, or would give more than they hold."),
+    ("scope_insufficient", "The caller lacks the permission that the detail names."),
     ("ip_not_allowed", "The key may not be used from this address."),
+    ("boundary_mismatch", "The key is bound to another team or project."),
     ("not_found", "There is no such object, or it is not the caller's to know of."),
     ("method_not_allowed", "The path does not take this method."),
     ("request_timeout", "The body stopped arriving."),
     ("conflict", "It is not possible as things stand; the detail says why."),
     ("limit_reached", "There are as many as there may be."),
-    ("body_too_large", "The body is larger than 1 MiB."),
+    ("body_too_large", "The body is larger than 1 MiB, or than limits.body_bytes."),
     ("unsupported_media_type", "The body has to be application/json."),
     ("misdirected_request", "The host name is not one of the gateway's; see listen.hosts."),
     ("invalid_field", "errors names each field that is wrong, and what it takes."),
-    ("rate_limited", "The key's limit is reached; wait as long as Retry-After says."),
+    ("headers_too_large", "The headers are more than is read."),
+    ("rate_limited", "The limit of the key or of the caller is reached; wait as long as Retry-After says."),
     ("too_many_failures", "Too many wrong credentials; the right one still passes."),
+    ("not_implemented", "The only transfer coding is chunked."),
     ("store_unavailable", "The store cannot be asked; nothing was changed. Try again."),
-    ("issuer_unavailable", "The keys that the token would be proved by are not known. Try again."),
+    ("issuer_unavailable", "The keys of the token's issuer cannot be read. Try again."),
     ("overloaded", "More work waits than can be done. Try again."),
 ];
 

@@ -4,6 +4,7 @@ mod assets;
 mod error;
 mod form;
 mod invitations;
+mod oidc;
 mod return_to;
 mod sessions;
 mod visit;
@@ -44,6 +45,8 @@ impl Console {
             .route(&self.assets.mark, self.asset(MARK))
             .route(sessions::SIGN_IN, self.page(sessions::sign_in_page, sessions::sign_in))
             .route(sessions::SIGN_OUT, self.page(sessions::sign_out_page, sessions::sign_out))
+            .route(oidc::START, self.on(MethodFilter::GET, oidc::start))
+            .route(oidc::CALLBACK, self.on(MethodFilter::GET, oidc::callback))
             .route(invitations::ACCEPT, self.page(invitations::accept_page, invitations::accept))
     }
 

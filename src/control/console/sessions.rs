@@ -75,7 +75,7 @@ pub(super) async fn sign_in(console: Console, request: Request) -> Response {
         Ok(made) => {
             let cookie = cookie::set(visit.control.sessions(), &made.token);
             visit.set_cookie(cookie);
-            visit.go(return_to.as_ref().map_or(SIGN_IN, ReturnTo::as_str))
+            visit.onward(return_to.as_ref())
         }
         Err(error) => {
             let (status, problem) = visit.answering.refused(&error);
@@ -130,6 +130,14 @@ async fn signed_in(visit: Visit, known: &Known, return_to: Option<ReturnTo>) -> 
     }
 }
 
+/// Shows the page once more to somebody who was not signed in by a provider.
+pub(super) fn again(mut visit: Visit, error: &ApiError, return_to: Option<ReturnTo>) -> Response {
+    visit.decided(Err(error));
+    let page = SignInPage::new(&visit, return_to);
+    let (status, problem) = visit.answering.refused(error);
+    visit.show(status, &SignInPage { problem: Some(problem), ..page })
+}
+
 /// To whoever sends a form that this browser was not given, or no longer has the cookie of.
 pub(super) const STALE: &str =
     "This page was open for too long, or your browser keeps no cookies. Try again.";
@@ -145,6 +153,8 @@ struct SignInPage {
     problem: Option<String>,
     email_wrong: Option<&'static str>,
     password_wrong: Option<&'static str>,
+    /// The identity provider's host, where one can sign in by it.
+    provider: Option<String>,
 }
 
 impl SignInPage {
@@ -158,6 +168,7 @@ impl SignInPage {
             problem: None,
             email_wrong: None,
             password_wrong: None,
+            provider: visit.console.node.oidc().map(|oidc| oidc.host().to_owned()),
         }
     }
 }

@@ -12,6 +12,8 @@ use http::{
 use super::{
     Console,
     form::{Form, Visitor},
+    return_to::ReturnTo,
+    sessions::SIGN_IN,
 };
 use crate::{
     control::{
@@ -57,6 +59,16 @@ impl Visit {
     pub(super) fn asked(&self, name: &str) -> String {
         let query = Form::parse(self.parts.uri.query().unwrap_or_default());
         query.map(|query| query.text(name).to_owned()).unwrap_or_default()
+    }
+
+    /// All of the query.
+    pub(super) fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The one value of a cookie.
+    pub(super) fn cookie(&self, name: &str) -> Option<String> {
+        value(&self.parts, name)
     }
 
     /// The session that the browser shows, if it works.
@@ -124,6 +136,11 @@ impl Visit {
     /// Sends the browser on.
     pub(super) fn go(self, place: &str) -> Response {
         self.answering.see_other(place)
+    }
+
+    /// Sends whoever signed in on to where they wanted to go.
+    pub(super) fn onward(self, return_to: Option<&ReturnTo>) -> Response {
+        self.go(return_to.map_or(SIGN_IN, ReturnTo::as_str))
     }
 
     /// Answers that it cannot be done, and there is nothing to try again on this page.

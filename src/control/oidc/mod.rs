@@ -24,6 +24,7 @@ use self::{
 };
 use crate::{
     config,
+    control::api::decode,
     domain::{
         seal::SealKey,
         time::{Clock, Timestamp},
@@ -57,8 +58,8 @@ pub struct Started {
 pub struct Vouched {
     /// Whose address the provider vouches for.
     pub email: String,
-    /// Where they wanted to go: a path of this gateway.
-    pub return_to: String,
+    /// Where they wanted to go, if they said so.
+    pub return_to: Option<String>,
 }
 
 /// Why nobody was signed in.
@@ -91,7 +92,7 @@ impl Oidc {
         keeping: Keeping,
     ) -> Self {
         Self {
-            redirect_uri: format!("{}{CALLBACK}", base.trim_end_matches('/')),
+            redirect_uri: redirect_uri(base),
             clock: keeping.clock.clone(),
             provider: Provider::new(config, keeping),
             seal,
@@ -101,8 +102,26 @@ impl Oidc {
         }
     }
 
-    /// Begins a sign-in after which the browser goes to `return_to`, or home where that is no path of this gateway.
-    pub async fn start(&self, return_to: &str) -> Result<Started, OidcError> {
+    /// Whether it was made of the same.
+    pub fn is(&self, config: &config::Oidc, base: &str, insecure_cookie: bool) -> bool {
+        self.provider.config == *config
+            && self.redirect_uri == redirect_uri(base)
+            && self.insecure_cookie == insecure_cookie
+    }
+
+    /// Who vouches.
+    pub fn issuer(&self) -> &str {
+        self.provider.config.issuer.as_str()
+    }
+
+    /// The host of its address, for people.
+    pub fn host(&self) -> &str {
+        let issuer = self.issuer();
+        issuer.split('/').nth(2).unwrap_or(issuer)
+    }
+
+    /// Begins a sign-in that remembers where the browser wants to go; whether it may go there, others judge.
+    pub async fn start(&self, return_to: Option<&str>) -> Result<Started, OidcError> {
         let known = self.provider.known().await?;
         let failed = |error: &dyn std::fmt::Display| OidcError::Unavailable(error.to_string());
         let attempt = Attempt::begin(return_to, self.clock.now()).map_err(|error| failed(&error))?;
@@ -193,6 +212,10 @@ impl std::fmt::Debug for Oidc {
     }
 }
 
+fn redirect_uri(base: &str) -> String {
+    format!("{}{CALLBACK}", base.trim_end_matches('/'))
+}
+
 /// What the provider says by way of the browser.
 struct Answer {
     state: String,
@@ -214,7 +237,7 @@ impl Answer {
                 "iss" => &mut issuer,
                 _ => continue,
             };
-            if place.replace(decoded(value)?).is_some() {
+            if place.replace(decode(value)?).is_some() {
                 return None;
             }
         }
@@ -225,23 +248,6 @@ impl Answer {
         };
         Some(Self { state: state?, issuer, outcome })
     }
-}
-
-/// A form's value; `None` for bytes that are no text.
-fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut half = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(half()? * 16 + half()?).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn same(one: &str, other: &str) -> bool {

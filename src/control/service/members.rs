@@ -78,8 +78,14 @@ impl Control {
         role: Option<&str>,
     ) -> Result<MemberView, ServiceError> {
         let mut work = self.begin(caller).await?;
-        let user = match (&work.who, user.parse::<UserId>()) {
-            (Who::Person(..), Ok(_)) => users::find_in_org(&mut work.tx, &work.who, user).await?,
+        let user = match (&work.who, team, user.parse::<UserId>()) {
+            // Only who may give places there learns whether somebody whom they do not see exists.
+            (Who::Person(..), Some(named), Ok(_)) => {
+                let team = teams::find(&mut work.tx, &work.who, None, named).await?;
+                let place = boundary(team.org_id, Some(team.id));
+                work.who.require(self.profile(), control::MEMBER_UPDATE, &place)?;
+                users::find_in_org(&mut work.tx, &work.who, user).await?
+            }
             _ => users::find(&mut work.tx, &work.who, user).await?,
         };
         let (profile, org) = (self.profile(), user.org_id);

@@ -53,7 +53,7 @@ pub use self::{
     projects::NewProject,
     requests::{RequestFilter, RequestView},
     roles::{NewRole, RoleChanges, RoleDetail},
-    sessions::{Named, Place, SessionView, SignIn, SignedIn},
+    sessions::{Named, Place, SessionView, SignIn, SignedIn, VouchedFor},
     teams::NewTeam,
     users::{NewUser, UserView},
 };

@@ -176,8 +176,18 @@ impl Control {
         let mut conn = self.store().read().await?;
         let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
         let user = find(&mut conn, &who, named).await?;
-        if who.user() != Some(user.id) {
-            who.require(self.profile(), control::MEMBER_READ, &Boundary::Org(user.org_id))?;
+        let org = Boundary::Org(user.org_id);
+        if who.user() != Some(user.id) && !who.may(control::MEMBER_READ, &org) {
+            // What is shown are all their roles: whoever may read the members of every place where they have one may.
+            let held = memberships::of_user(&mut conn, user.id).await?;
+            let mut places: Vec<_> =
+                held.iter().map(|held| members::boundary(user.org_id, held.team_id)).collect();
+            if places.is_empty() {
+                places.push(org);
+            }
+            for place in places {
+                who.require(self.profile(), control::MEMBER_READ, &place)?;
+            }
         }
         view(&mut conn, user).await
     }

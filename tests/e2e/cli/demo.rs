@@ -7,7 +7,10 @@ use std::{
     thread,
 };
 
-use crate::support::{program::run, request::Door, wait};
+use crate::{
+    control::console::visitor::Visitor,
+    support::{program::run, request::Door, wait},
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_latchgate");
 
@@ -52,6 +55,13 @@ fn its_lines_do_what_they_promise() {
         .find_map(|rest| rest.split(['/', ' ', '\n', '"', '\'']).next()?.parse().ok());
     let gateway = Door(address.unwrap_or_else(|| panic!("no address in {text}")));
     wait::until("the gateway", || crate::support::rawc::Client::try_connect(gateway.0).is_some());
+    let password =
+        text.split("admin@demo.example, password ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let visitor = Visitor::asking_for(gateway, "localhost");
+    let fields = [("email", "admin@demo.example"), ("password", password.expect("a password"))];
+    let signed_in = visitor.submit("/.latchgate/sign-in?return_to=/v1/scans/7", &fields);
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/v1/scans/7")));
+    assert_eq!(visitor.get("/v1/scans/7").status, 200, "a person's session opens what the key opens");
     let mut statuses = Vec::new();
     for curl in curls {
         let command = curl.trim_start_matches("$ ").split('#').next().unwrap_or_default().to_owned();

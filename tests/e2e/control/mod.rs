@@ -2,9 +2,10 @@
 
 mod api;
 mod audit;
-mod console;
+pub mod console;
 mod invitations;
 mod keys;
+mod oidc;
 mod requests;
 mod roles;
 mod session;

@@ -14,6 +14,7 @@ pub mod setup;
 pub mod signer;
 pub mod smtp;
 pub mod tools;
+pub mod visitor;
 pub mod wait;
 pub mod wrong;
 

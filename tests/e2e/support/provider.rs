@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use serde_json::json;
@@ -17,6 +17,8 @@ use super::request::Door;
 pub struct Provider {
     child: Child,
     pub address: SocketAddr,
+    /// Kept open: a program that can no longer write ends.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 /// What a provider is started with: its keys by their names, and where it may send browsers.
@@ -54,11 +56,11 @@ impl Registration {
             .spawn()
             .expect("node: run `bash tests/run`");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let port = lines.find_map(|line| line.ok()?.strip_prefix("listening ")?.parse().ok());
+        let port = lines.by_ref().find_map(|line| line.ok()?.strip_prefix("listening ")?.parse().ok());
         let Some(port) = port else {
             panic!("{}", fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default());
         };
-        Provider { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        Provider { child, address: SocketAddr::from(([127, 0, 0, 1], port)), _output: lines }
     }
 }
 

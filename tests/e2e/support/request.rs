@@ -104,6 +104,13 @@ impl Request {
         self
     }
 
+    /// Asks for another host than `gw`.
+    pub fn host(mut self, host: &str) -> Self {
+        let head = String::from_utf8(self.head).expect("a head that is text");
+        self.head = head.replacen("\r\nHost: gw\r\n", &format!("\r\nHost: {host}\r\n"), 1).into_bytes();
+        self
+    }
+
     /// A field line as it stands, without its line end.
     pub fn line(mut self, line: impl AsRef<[u8]>) -> Self {
         self.head.extend_from_slice(line.as_ref());

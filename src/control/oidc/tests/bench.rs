@@ -160,7 +160,7 @@ impl Bench {
 
     /// Begins, and tells the provider the nonce. The cookie's value and the state.
     pub(super) async fn begin(&self, return_to: &str) -> (String, String) {
-        let Started { location, cookie } = self.oidc.start(return_to).await.unwrap();
+        let Started { location, cookie } = self.oidc.start(Some(return_to)).await.unwrap();
         let parameter = |name: &str| {
             let found = location.split(['?', '&']).find_map(|pair| pair.strip_prefix(&format!("{name}=")));
             found.unwrap_or_default().to_owned()

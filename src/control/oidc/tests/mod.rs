@@ -19,7 +19,7 @@ fn is_not_believed(outcome: &Result<Vouched, OidcError>) -> bool {
 #[tokio::test]
 async fn whoever_signed_in_there_is_who_comes_back() {
     let (bench, _folder) = Bench::new(Some("s3:cr et/+")).await;
-    let Started { location, cookie } = bench.oidc.start("/scans").await.unwrap();
+    let Started { location, cookie } = bench.oidc.start(Some("/scans")).await.unwrap();
     assert!(
         location.starts_with(&format!("{}/auth?response_type=code&client_id=latchgate", bench.said.issuer))
     );
@@ -34,7 +34,7 @@ async fn whoever_signed_in_there_is_who_comes_back() {
         assert!(cookie.contains(part), "{cookie}");
     }
     let vouched = bench.sign_in().await.unwrap();
-    assert_eq!(vouched, Vouched { email: "ana@example.com".into(), return_to: "/scans".into() });
+    assert_eq!(vouched, Vouched { email: "ana@example.com".into(), return_to: Some("/scans".into()) });
     let asked = bench.said.now().asked.join("\n");
     // `latchgate:s3%3Acr%20et%2F%2B`
     assert!(asked.to_lowercase().contains("basic bgf0y2hnyxrlonmzjtnby3ilmjbldcuyriuyqg=="), "{asked}");
@@ -184,10 +184,10 @@ async fn a_provider_that_is_down_or_odd_signs_nobody_in_and_comes_back() {
     let is_unavailable =
         |outcome: Result<Started, OidcError>| matches!(outcome, Err(OidcError::Unavailable(_)));
     bench.said.now().status = Some(503);
-    assert!(is_unavailable(bench.oidc.start("/").await));
+    assert!(is_unavailable(bench.oidc.start(None).await));
     let asked = bench.said.now().asked.len();
     bench.said.now().status = None;
-    assert!(is_unavailable(bench.oidc.start("/").await), "asked a moment ago");
+    assert!(is_unavailable(bench.oidc.start(None).await), "asked a moment ago");
     assert_eq!(bench.said.now().asked.len(), asked);
     for odd in [
         ("issuer", json!("https://evil.example")),
@@ -198,7 +198,7 @@ async fn a_provider_that_is_down_or_odd_signs_nobody_in_and_comes_back() {
     ] {
         bench.clock.advance(Duration::from_secs(6));
         bench.said.now().metadata = vec![odd.clone()];
-        assert!(is_unavailable(bench.oidc.start("/").await), "{odd:?}");
+        assert!(is_unavailable(bench.oidc.start(None).await), "{odd:?}");
     }
     bench.clock.advance(Duration::from_secs(6));
     bench.said.now().metadata.clear();

@@ -3,12 +3,14 @@
 mod password;
 mod sign_in;
 mod view;
+mod vouched;
 
 use serde_json::json;
 
 pub use self::{
     sign_in::{SignIn, SignedIn},
     view::{Named, Place, SessionView},
+    vouched::VouchedFor,
 };
 use super::{
     Caller, Control, ServiceError,

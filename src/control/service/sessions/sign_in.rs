@@ -55,7 +55,7 @@ impl Control {
         if now.map(|hash| hash.0) != Some(hash.0) {
             return Err(ServiceError::WrongPassword);
         }
-        let (token, session) = self.open(&mut work, &user).await?;
+        let (token, session) = self.open(&mut work, &user, None).await?;
         let view = self.view(&mut work.tx, session.id).await?;
         // The token is not part of what is kept for a request that comes twice.
         work.finish(&()).await?;
@@ -104,10 +104,8 @@ impl Control {
         Ok(user.zip(hash).filter(|(user, _)| right && user.active()))
     }
 
-    /// A new session of a person who has proved who they are. They act where they last chose to, if they still may,
-    /// else in the first of their teams, else in the organization.
     /// Ends the session that somebody signed in from, whosever it was.
-    async fn end_replaced(&self, id: SessionId, from: Option<IpAddr>) -> Result<(), ServiceError> {
+    pub(super) async fn end_replaced(&self, id: SessionId, from: Option<IpAddr>) -> Result<(), ServiceError> {
         let mut conn = self.store().read().await?;
         let Some(held) = sessions::find(&mut conn, id).await? else { return Ok(()) };
         drop(conn);
@@ -120,11 +118,13 @@ impl Control {
     }
 
     /// A new session of a person who has proved who they are. They act where they last chose to, if they still may,
-    /// else in the first of their teams, else in the organization.
+    /// else in the first of their teams, else in the organization. `vouched_by` is who proved it, where it was not a
+    /// password.
     pub(super) async fn open(
         &self,
         work: &mut Work<'_>,
         user: &User,
+        vouched_by: Option<&str>,
     ) -> Result<(SessionToken, Session), ServiceError> {
         let held = memberships::of_user(&mut work.tx, user.id).await?;
         if held.is_empty() {
@@ -147,7 +147,10 @@ impl Control {
         };
         let token = SessionToken::generate().map_err(|error| ServiceError::Secret(error.into()))?;
         sessions::insert(&mut work.tx, &session, &token.digest()).await?;
-        let detail = json!({ "email": user.email, "session": session.id });
+        let mut detail = json!({ "email": user.email, "session": session.id });
+        if let Some(by) = vouched_by {
+            detail["vouched_by"] = json!(by);
+        }
         work.record(deed(user, team_id, "sign_in", "user.signed_in", detail)).await?;
         Ok((token, session))
     }

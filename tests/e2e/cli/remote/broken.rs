@@ -6,9 +6,9 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use super::{admin, administrator, far};
+use super::{admin, far, served};
 use crate::support::{
-    program::{Program, Site, run_with},
+    program::{Site, run_with},
     rawup::{Answer, Gate, Upstream},
     relay::{self, Loss},
     setup::Setup,
@@ -19,16 +19,10 @@ use crate::support::{
 const TOKEN: &str = "tos_12345678_12345678901234567890123456789012";
 const CREATE: [&str; 7] = ["keys", "create", "--name", "ci", "--scope", "org", "--description=x"];
 
-fn served() -> (Program, String) {
-    let site = Site::new(Setup::bare("trustedoss"));
-    let token = administrator(&site);
-    (site.serve(), token)
-}
-
 /// A lost answer makes no second key: it is asked for once more, and what was made is named with what to do about it.
 #[test]
 fn a_lost_answer_makes_no_second_key() {
-    let (program, token) = served();
+    let (program, token) = served(Site::new(Setup::bare("trustedoss")));
     let relay = |losses: &[Loss]| format!("http://{}", relay::start(program.admin().0, losses.to_vec()));
     let keys = || program.site.count("api_keys");
 
@@ -102,7 +96,7 @@ fn json(status: &str, body: &str) -> Answer {
 /// Servers that are none, or none of ours.
 #[test]
 fn a_wrong_server_is_named() {
-    let (program, token) = served();
+    let (program, token) = served(Site::new(Setup::bare("trustedoss")));
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let moved =
         "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://gate.example.com/\r\nContent-Length: 0\r\n\r\n";

@@ -21,22 +21,9 @@ fn admin(program: &Program) -> String {
     format!("http://{}", program.admin().0)
 }
 
-/// A session of a person, as signing in leaves it.
-fn session(site: &Site, email: &str, team: Option<&str>) -> String {
-    use sha2::Digest as _;
-    let token = format!("lgs_{:0<43}", email.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
-    let hash: String = sha2::Sha256::digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
-    let team = team.map_or_else(|| "NULL".to_owned(), |team| format!("'{team}'"));
-    let far = i64::MAX / 4;
-    let made = site.sql(&format!(
-        "INSERT INTO sessions (id, token_sha256, user_id, org_id, team_id, created_at, expires_at, last_seen_at)
-         SELECT id, '{hash}', id, org_id, {team}, 0, {far}, {far} FROM users WHERE email = '{email}'"
-    ));
-    assert_eq!(made, 1, "{email} signs in");
-    token
-}
-
-/// The administrator's.
-fn administrator(site: &Site) -> String {
-    session(site, ADMIN, None)
+/// A running gateway, and a session of its administrator.
+fn served(site: Site) -> (Program, String) {
+    let program = site.serve();
+    let token = program.admin().token(ADMIN);
+    (program, token)
 }

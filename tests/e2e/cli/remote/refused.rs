@@ -2,18 +2,12 @@
 
 use std::fs;
 
-use super::{admin, administrator, far};
+use super::{admin, far, served};
 use crate::support::{
-    program::{Output, Program, Site, run_with},
+    program::{Output, Site, run_with},
     setup::Setup,
     wrong::Wrong,
 };
-
-fn served() -> (Program, String) {
-    let site = Site::new(Setup::bare("trustedoss"));
-    let token = administrator(&site);
-    (site.serve(), token)
-}
 
 fn told(output: &Output, code: i32, words: &[&str]) -> bool {
     output.code == code && output.stdout.is_empty() && words.iter().all(|word| output.stderr.contains(word))
@@ -22,7 +16,7 @@ fn told(output: &Output, code: i32, words: &[&str]) -> bool {
 /// A key does at a distance what it may, and is told which permission it lacks for the rest.
 #[test]
 fn the_rights_are_the_tokens() {
-    let (program, root) = served();
+    let (program, root) = served(Site::new(Setup::bare("trustedoss")));
     let key = program.site.key(&["--scope", "org", "--scopes", "scan:read"]);
     let server = admin(&program);
     let far = |line: &str| far(&server, &key.text, &line.split(' ').collect::<Vec<_>>(), "");
@@ -54,7 +48,7 @@ fn the_rights_are_the_tokens() {
 /// Without a token, with two, with a wrong one; and from a file.
 #[test]
 fn a_token_comes_by_the_environment() {
-    let (program, token) = served();
+    let (program, token) = served(Site::new(Setup::bare("trustedoss")));
     let server = admin(&program);
     let file = program.site.path("token");
     fs::write(&file, format!("{token}\n")).expect("write the token");

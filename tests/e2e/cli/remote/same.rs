@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{admin, administrator, far, session};
+use super::{admin, far, served};
 use crate::support::{
-    program::{ADMIN, Output, PASSWORD, Program, Site},
+    program::{ADMIN, Output, PASSWORD, Site},
     rawup::Upstream,
     setup::Setup,
 };
@@ -79,6 +79,7 @@ const KEYS: &str = "
     keys create --user ADMIN --name x --scope team --team-id nope
     keys create --user ADMIN --name x --scope org --scopes nonsense
     keys create --user ADMIN --name x --scope org --security-level wild
+    keys create --user ADMIN --name signs --scope org --security-level advanced --expires-in-days 9
     keys list
     keys list --team-id web --status active --q ci --org default
     keys list --project-id shop --user ADMIN
@@ -154,8 +155,7 @@ fn roles_and_groups() {
 fn compare(profile: &str, script: &str) {
     let setup = Setup::bare(profile).set("mail.url", "file:outbox").set("mail.from", "gate@example.com");
     let (here, there) = (Site::new(setup.clone()), Site::new(setup));
-    let token = administrator(&there);
-    let there = there.serve();
+    let (there, token) = served(there);
     let server = admin(&there);
     let (mut near, mut distant) = (Words::default(), Words::default());
     for line in script.replace("\\\n", " ").lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -247,8 +247,7 @@ fn lists_are_read_to_their_end() {
         INSERT INTO teams (id, org_id, slug, name, created_at)
         SELECT '0192f7c4-5b1e-7c3a-9d2e-000000000' || i, (SELECT id FROM orgs), 'team-' || i, 'Team', 0 FROM n";
     assert_eq!(site.sql(many), 451);
-    let token = administrator(&site);
-    let program = site.serve();
+    let (program, token) = served(site);
     let there = far(&admin(&program), &token, &["teams", "list"], "").json();
     assert_eq!(there["items"].as_array().map(Vec::len), Some(452));
     assert_eq!(there, program.cli(&["teams", "list"]).json());
@@ -270,8 +269,8 @@ fn a_team_is_administered_from_a_shell() {
     let team = site.team();
     site.user("lead@example.com", "admin", Some(&team));
     site.user("bo@example.com", "viewer", Some(&team));
-    let token = session(&site, "lead@example.com", Some(&team));
-    let program: Program = site.serve();
+    let program = site.serve();
+    let token = program.admin().token("lead@example.com");
     let far = |line: &str| far(&admin(&program), &token, &line.split(' ').collect::<Vec<_>>(), "");
     let members = far("teams members default").json();
     assert_eq!(members["items"].as_array().map(Vec::len), Some(3));

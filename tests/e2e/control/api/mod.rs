@@ -1,9 +1,11 @@
 //! The admin API through its port.
 
+mod document;
 mod fuzz;
 mod generate;
 mod input;
 mod keys;
+mod ladder;
 mod levels;
 mod matrix;
 mod once;

@@ -1,5 +1,6 @@
 //! The pages in Chromium: read, used with the keyboard alone, looked at by axe.
 
+use super::visitor::mailed;
 use crate::support::{
     browser::Browser,
     program::{PASSWORD, Program, Site},
@@ -29,7 +30,8 @@ impl House {
             ))
         });
         let icon = "name = \"icon\"\npath = \"/favicon.ico\"\nupstream = \"app\"\ncredentials = [\"none\"]";
-        let setup = Setup::offload(&upstream).route(V1).route(icon).set("sessions.insecure_cookie", true);
+        let setup =
+            Setup::offload(&upstream).route(V1).route(icon).set("sessions.insecure_cookie", true).mail();
         let site = Site::new(setup);
         let team = site.team();
         let create = ["users", "create", "--email", "ana@example.com", "--name", PAYLOAD, "--org", "default"];
@@ -57,6 +59,7 @@ fn the_pages_in_a_browser() {
     somebody_signs_in_with_the_keyboard(&house, &browser);
     names_run_nothing(&browser);
     somebody_signs_out(&house, &browser);
+    somebody_accepts_an_invitation(&house, &browser);
     assert_eq!(browser.complaints(), Vec::<String>::new());
     pages_stand_in_no_frame(&house, &browser);
 }
@@ -124,6 +127,29 @@ fn somebody_signs_out(house: &House, browser: &Browser) {
     browser.open(&house.url("/.latchgate/sign-out"));
     assert_eq!(browser.title(), "Sign out - Latchgate");
     assert_eq!(browser.violations(), Vec::<String>::new());
+}
+
+/// From the link in the mail to a session of one's own.
+fn somebody_accepts_an_invitation(house: &House, browser: &Browser) {
+    let invite = ["invitations", "create", "--email", "nina@example.com", "--role", "viewer"];
+    house.program.cli(&invite).ok();
+    browser.open(&house.url(&mailed(&house.program.site, "nina@example.com")));
+    assert_eq!(browser.title(), "Accept the invitation - Latchgate");
+    assert_eq!(browser.violations(), Vec::<String>::new());
+    browser.keys(format!("{TAB}Nina{TAB}short{TAB}"));
+    assert_eq!(browser.focused(), "Accept the invitation");
+    browser.keys(" ");
+    browser.wait_for_title("Error: Accept the invitation - Latchgate");
+    assert_eq!(browser.focused(), "problem");
+    assert_eq!(browser.violations(), Vec::<String>::new());
+    let noted = browser.complaints();
+    assert!(noted.iter().all(|line| line.contains("422")), "{noted:?}");
+    // A link, the name that is there already, the password, the button.
+    browser.keys(format!("{TAB}{TAB}{TAB}{PASSWORD}{TAB}"));
+    assert_eq!(browser.focused(), "Accept the invitation");
+    browser.keys(" ");
+    browser.wait_for_title("Signed in - Latchgate");
+    assert!(browser.text().contains("nina@example.com"), "{}", browser.text());
 }
 
 /// L309: not even in a frame of this very origin.

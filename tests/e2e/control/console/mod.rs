@@ -4,4 +4,4 @@ mod browser;
 mod headers;
 mod invitations;
 mod sign_in;
-mod visitor;
+pub mod visitor;

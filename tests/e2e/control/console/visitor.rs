@@ -6,12 +6,17 @@ use crate::support::{program::Site, rawc::Response, request::Door, wait};
 
 pub struct Visitor {
     door: Door,
+    host: String,
     pub cookies: RefCell<BTreeMap<String, String>>,
 }
 
 impl Visitor {
     pub fn at(door: Door) -> Self {
-        Self { door, cookies: RefCell::default() }
+        Self::asking_for(door, "gw")
+    }
+
+    pub fn asking_for(door: Door, host: &str) -> Self {
+        Self { door, host: host.to_owned(), cookies: RefCell::default() }
     }
 
     pub fn get(&self, path: &str) -> Response {
@@ -36,7 +41,7 @@ impl Visitor {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Response {
-        let mut request = self.door.anonymous().request(method, path);
+        let mut request = self.door.anonymous().request(method, path).host(&self.host);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
             request = request.header("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         }

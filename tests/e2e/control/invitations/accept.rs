@@ -52,6 +52,15 @@ fn who_accepts_signs_in_and_acts() {
     );
     let gone = ada.request("DELETE", &place).send();
     assert_eq!(gone.verdict(), "409 conflict", "what was accepted cannot be taken back");
+    // A request that comes twice is one invitation.
+    let twice = || {
+        let request = ada.request("POST", &path).header("Content-Type", "application/json");
+        let body = json!({ "email": "o@example.com", "role": "viewer" }).to_string();
+        request.header("Idempotency-Key", "once").body(body).send()
+    };
+    let (first, second) = (twice(), twice());
+    assert_eq!((first.json(), second.header("idempotency-replayed")), (second.json(), Some("true")));
+    assert_eq!(world.gateway.site.count("invitations WHERE email = 'o@example.com'"), 1);
 }
 
 /// Case 372: by another account, with another role, by a machine: no. An account that exists proves itself.
