@@ -18,7 +18,8 @@ use crate::{
     runtime::tasks::Tasks,
 };
 
-/// Requests under way at a time, beside those of the admin port. Nobody's form is worth more of the store's time.
+/// Requests under way at a time, beside those of the admin port. Pages have places of their own: whoever sends forms
+/// slowly, which nobody is known for yet, takes none from the API.
 const PLACES: usize = 256;
 
 /// The control plane as the workers see it.
@@ -27,22 +28,25 @@ pub struct ControlPlane {
     tasks: Tasks,
     runtime: Handle,
     places: Arc<Semaphore>,
+    page_places: Arc<Semaphore>,
 }
 
 impl ControlPlane {
     /// Answers by this router, on the runtime of the caller; the work ends with these tasks.
     pub fn shared(router: Router, tasks: &Tasks) -> Arc<dyn Handover> {
-        let places = Arc::new(Semaphore::new(PLACES));
-        Arc::new(Self { router, tasks: tasks.clone(), runtime: Handle::current(), places })
+        let places = || Arc::new(Semaphore::new(PLACES));
+        let (tasks, runtime) = (tasks.clone(), Handle::current());
+        Arc::new(Self { router, tasks, runtime, places: places(), page_places: places() })
     }
 }
 
 impl Handover for ControlPlane {
     fn begin(&self, handed: Handed) -> Option<oneshot::Receiver<Answered>> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let places = if handed.is_page { &self.page_places } else { &self.places };
+        let place = Arc::clone(places).try_acquire_owned().ok()?;
         let (answer, answered) = oneshot::channel();
         let router = TowerToHyperService::new(self.router.clone());
-        let Handed { mut request, target, peer, limits } = handed;
+        let Handed { mut request, target, peer, limits, is_page: _ } = handed;
         request.extensions_mut().clear();
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(AsSent(target));

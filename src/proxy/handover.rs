@@ -38,6 +38,8 @@ pub struct Handed {
     pub peer: IpAddr,
     /// The most bytes of a body, and the time that one may take to come.
     pub limits: Limits,
+    /// One of the gateway's pages; else the admin API, by a route.
+    pub is_page: bool,
 }
 
 /// A whole answer.
@@ -79,7 +81,8 @@ pub async fn hand_over(
     let limits = exchange.serving.snapshot.limits.clone();
     // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
     let patience = limits.request_timeout.saturating_mul(4);
-    let handed = Handed { request, target: asked.target.clone(), peer: exchange.peer.ip, limits };
+    let (target, peer, is_page) = (asked.target.clone(), exchange.peer.ip, label.is_none());
+    let handed = Handed { request, target, peer, limits, is_page };
     let sent = label.map(|label| (label, exchange.forwarded(label).1));
     let answering = exchange.worker.handover.begin(handed).ok_or(Refusal::Overloaded)?;
     let Answered { response, line } = within(patience, answering).await?;
