@@ -106,7 +106,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             field(
                 "password",
                 Kind::Text,
-                "A new account's password, 15 to 128 characters, or that of the account that exists; its session will do too.",
+                "A new account's password, 15 to 256 characters, or that of the account that exists; its session will do too.",
             ),
         ],
         answer: Answer::One(&ACCEPTED),
