@@ -27,8 +27,8 @@ use latchgate::{
         body::Inbound,
         directory::Proof,
         gateway::Gateway,
+        peer::Peer,
         record::{Exchange, Turn},
-        server::Peer,
         worker::Worker,
     },
     telemetry::access_log::AccessLog,
@@ -119,7 +119,7 @@ fn a_known_by_the_worker(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 200, sample_size = 1000)]
 fn b_admitted(bencher: Bencher<'_, '_>) {
     let random = RefCell::new(Random::new());
-    let peer = Rc::new(Peer { ip: CLIENT, text: "127.0.0.1".try_into().unwrap() });
+    let peer = Rc::new(Peer { ip: CLIENT, text: "127.0.0.1".try_into().unwrap(), tls: false });
     let turn = Rc::new(Turn::default());
     with_worker(|worker| {
         let snapshot = WARM.snapshot();

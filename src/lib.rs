@@ -28,6 +28,7 @@
 //! | step | file | what happens |
 //! |---|---|---|
 //! | accept | `proxy/server.rs` | one thread, one runtime, one listening socket for each worker |
+//! | converse | `proxy/converse.rs` | what is said on one connection: heads in, answers out, until it ends |
 //! | read | `proxy/wire/` | what hyper hides is seen, what hyper refuses is refused in our words |
 //! | 1 | `runtime/client_ip.rs` | whose request it is: the peer, or the hop that a trusted proxy names |
 //! | 2 | `proxy/path.rs` | one normal form, or 400; it is what is matched and what is forwarded |

@@ -6,6 +6,7 @@
 pub mod admit;
 pub mod authenticate;
 pub mod body;
+pub mod converse;
 mod cookie;
 pub mod credential;
 pub mod directory;
@@ -17,6 +18,7 @@ pub mod identity;
 pub mod known;
 pub mod misses;
 pub mod path;
+pub mod peer;
 pub mod pipeline;
 pub mod record;
 pub mod reject;

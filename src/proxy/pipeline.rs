@@ -19,10 +19,10 @@ use super::{
     handover::{Asked, hand_over},
     headers::{self, Hop},
     path,
+    peer::Peer,
     record::{Exchange, Recorded, Turn},
     reject::Refusal,
     reserved::{self, Reserved},
-    server::Peer,
     sign_in,
     worker::Worker,
 };
@@ -84,7 +84,13 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
 
     let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
-    let hop = Hop { peer: &exchange.peer.text, peer_trusted, tls: false, request_id: &request_id, identity };
+    let hop = Hop {
+        peer: &exchange.peer.text,
+        peer_trusted,
+        tls: exchange.peer.tls,
+        request_id: &request_id,
+        identity,
+    };
     serving.headers.prepare(&mut request, &hop)?;
     *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 

@@ -1,0 +1,107 @@
+//! What is said on a connection once it stands: requests and answers, one after the other, until either side has
+//! had enough or the gateway is about to end.
+
+use std::{rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use http::Response;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+
+use super::{
+    peer::Peer,
+    pipeline,
+    record::Turn,
+    reject::Refusal,
+    server::Phase,
+    wire::{Answers, Refusing, Watched, last_words},
+    worker::Worker,
+};
+use crate::config::Limits;
+
+/// hyper's own default; keeping it keeps the header table off the heap.
+const DEFAULT_HEADER_COUNT: usize = 100;
+/// The smallest head buffer that hyper takes.
+const SMALLEST_BUFFER: usize = 8192;
+/// How long a new connection may take to send its first request when the gateway is about to end.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+
+/// Answers the requests of a connection until it ends; an error says that it ended early.
+pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: Rc<Peer>,
+    worker: Rc<Worker>,
+    mut phase: watch::Receiver<Phase>,
+) -> hyper::Result<()> {
+    let limits = worker.serving().snapshot.limits.clone();
+    let turn = Rc::new(Turn::default());
+    let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
+    let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
+    let wire = Refusing::new(wire, unread);
+    let its_turn = Rc::clone(&turn);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        watch.mark(&mut request);
+        let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
+        async move { pipeline::handle(&worker, &peer, &turn, request).await }
+    });
+    let serving = http(&limits).serve_connection(TokioIo::new(wire), service);
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        outcome = &mut serving => outcome,
+        () = draining(&mut phase) => {
+            // The request of a connection that is new may be on its way; one that has had answers knows to retry.
+            let patience = if turn.is_new() { FIRST_REQUEST } else { Duration::ZERO };
+            if let Ok(outcome) = tokio::time::timeout(patience, &mut serving).await {
+                outcome
+            } else {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        }
+    }
+}
+
+/// What a connection says to what hyper could not read.
+struct Unread {
+    turn: Rc<Turn>,
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+}
+
+impl Answers for Unread {
+    fn is_answering(&self) -> bool {
+        self.turn.is_taken()
+    }
+
+    fn flushed(&self) {
+        self.turn.flushed();
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
+        let id = self.worker.refused_unread(&self.peer, refusal);
+        let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
+        last_words(response.headers_mut(), id, self.worker.gateway.clock.now());
+        response
+    }
+}
+
+/// Completes when connections are to finish. What the channel lends is given back here: whoever holds on to it
+/// would keep the next phase from being announced.
+async fn draining(phase: &mut watch::Receiver<Phase>) {
+    drop(phase.wait_for(|phase| *phase != Phase::Running).await);
+}
+
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes.as_usize().max(SMALLEST_BUFFER));
+    if usize::from(limits.header_count) != DEFAULT_HEADER_COUNT {
+        http.max_headers(usize::from(limits.header_count));
+    }
+    http
+}
