@@ -4,6 +4,9 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
+/// What users and operators read.
+const DOCUMENTS: [&str; 3] = ["README.md", "config/README.md", "deploy/README.md"];
+
 /// Every error code of both planes is in the README's table, and nothing else is.
 #[test]
 fn the_error_table_is_the_programs() {
@@ -32,7 +35,7 @@ fn the_reference_explains_every_code() {
     }
 }
 
-/// Every metric is in the README's table with its labels' names left to the program, and nothing else is.
+/// Every metric is in the operators' table with its labels' names left to the program, and nothing else is.
 #[test]
 fn the_metrics_table_is_the_programs() {
     let mut sources = String::new();
@@ -41,25 +44,13 @@ fn the_metrics_table_is_the_programs() {
     }
     let metrics: BTreeSet<&str> =
         sources.split('"').filter(|text| text.starts_with("latchgate_") && is_name(text)).collect();
-    let readme = read("README.md");
-    let operating = section(&readme, "## Operating it");
+    let operating = section(&read("deploy/README.md"), "## Metrics");
     let told: BTreeSet<&str> = operating
         .split('`')
         .filter_map(|text| text.split('{').next())
         .filter(|text| text.starts_with("latchgate_"))
         .collect();
     assert_eq!(told, metrics);
-}
-
-/// Every path of the admin API is in the README's table, and nothing else is.
-#[test]
-fn the_table_of_paths_is_the_programs() {
-    let output = Command::new(env!("CARGO_BIN_EXE_latchgate")).arg("openapi").output().expect("the program");
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let paths: BTreeSet<String> = document["paths"].as_object().expect("paths").keys().cloned().collect();
-    let told = ticked(&table(&section(&read("README.md"), "## The admin API")));
-    let told: BTreeSet<String> = told.into_iter().filter(|text| text.starts_with('/')).collect();
-    assert_eq!(told, paths);
 }
 
 /// Every `section.key` that a document names is a key of the shipped configuration.
@@ -71,7 +62,7 @@ fn named_configuration_keys_exist() {
         .filter_map(|line| line.trim_start_matches('#').trim().strip_prefix('[')?.strip_suffix(']'))
         .map(|name| name.trim_matches(['[', ']']))
         .collect();
-    for document in ["README.md", "ARCHITECTURE.md"] {
+    for document in DOCUMENTS.iter().chain(&["ARCHITECTURE.md"]) {
         for name in read(document).split('`').skip(1).step_by(2) {
             let Some((head, key)) = name.split_once('.') else { continue };
             if !sections.contains(head) || !is_name(key) {
@@ -86,12 +77,12 @@ fn named_configuration_keys_exist() {
     }
 }
 
-/// Every command that the README shows exists, with the flags that it shows.
+/// Every command that a document shows exists, with the flags that it shows.
 #[test]
 fn shown_commands_and_flags_exist() {
-    let readme = read("README.md").replace("\\\n", " ");
+    let shown = DOCUMENTS.map(read).concat().replace("\\\n", " ");
     let mut checked = 0;
-    for line in readme.lines() {
+    for line in shown.lines() {
         let Some((_, command)) = line.split_once("latchgate ") else { continue };
         if !(line.starts_with("$ ") || line.contains("`latchgate ")) {
             continue;
@@ -110,7 +101,22 @@ fn shown_commands_and_flags_exist() {
         }
         checked += 1;
     }
-    assert!(checked >= 8, "only {checked} commands were found in the README");
+    assert!(checked >= 16, "only {checked} commands were found in {DOCUMENTS:?}");
+}
+
+/// Every file that a document links to is there.
+#[test]
+fn links_lead_somewhere() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            let there =
+                link.contains("://") || folder.parent().is_some_and(|folder| folder.join(file).exists());
+            assert!(there, "{document} links to {link}");
+        }
+    }
 }
 
 /// Every field of the admin API has its flag, in the command that stands for the operation.
