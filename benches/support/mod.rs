@@ -207,7 +207,7 @@ pub(crate) fn worker(gateway: &Arc<Gateway>) -> Worker {
     // Taken and forgotten, where a real gateway writes them down.
     tokio::task::spawn_local(async move { while uses.recv().await.is_some() {} });
     let place = upstream::Worker { index: 0, of: NonZeroUsize::MIN };
-    Worker::new(Arc::clone(gateway), place, usage, Arc::new(NoControlPlane), 7)
+    Worker::new(Arc::clone(gateway), place, usage, Arc::new(NoControlPlane), Arc::default(), 7)
 }
 
 /// No route here leads to it.

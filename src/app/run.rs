@@ -6,8 +6,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
+    inherited::Inherited,
     logs::line_format,
     start::{App, AppOptions, StartError},
+    succession, supervisor,
 };
 use crate::{
     config::{Config, ConfigErrors, Environment, Loaded},
@@ -35,6 +37,7 @@ pub enum RunError {
 /// Serves the configuration in this file: SIGHUP reloads it, SIGTERM and SIGINT end the program after the requests
 /// under way.
 pub fn run(path: &Path, environment: &Environment) -> Result<(), RunError> {
+    let inherited = Inherited::take(environment);
     let loaded = Config::load(path, environment)?;
     install_logging(&loaded.config);
     for warning in &loaded.warnings {
@@ -43,8 +46,16 @@ pub fn run(path: &Path, environment: &Environment) -> Result<(), RunError> {
     runtime()?.block_on(async {
         let signals = Signals::listen()?;
         raise_descriptor_limit(&loaded.config);
-        let app = App::start(loaded.config, AppOptions::default()).await?;
+        let options = AppOptions { inherited: inherited?, ..AppOptions::default() };
+        let app = App::start(loaded.config, options).await?;
         announce(&app);
+        supervisor::ready();
+        if succession::relieve(environment) {
+            tracing::info!(
+                pid = std::process::id(),
+                "this process serves in the place of the one that started it"
+            );
+        }
         serve(app, signals, || Config::load(path, environment)).await
     })
 }
@@ -93,8 +104,32 @@ pub async fn serve(
     mut signals: Signals,
     reread: impl Fn() -> Result<Loaded, ConfigErrors>,
 ) -> Result<(), RunError> {
-    while let Asked::Reload = signals.next().await {
-        reload(&app, reread());
+    let mut successor: Option<succession::Ended> = None;
+    loop {
+        let ended = async {
+            match &mut successor {
+                Some(successor) => successor.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => reload(&app, reread()),
+                Asked::Successor if successor.is_some() => {
+                    tracing::warn!("another process is about to take this one's place already");
+                }
+                Asked::Successor => successor = succeed(&app),
+                Asked::End => break,
+            },
+            status = ended => {
+                let status = status.and_then(Result::ok).map(|status| status.to_string());
+                tracing::error!(status, "the process that was to take this one's place has ended; this one goes on");
+                successor = None;
+            }
+        }
+    }
+    if successor.is_none() {
+        supervisor::stopping();
     }
     tracing::info!("draining: no new connections, requests under way finish");
     if !app.shutdown().await {
@@ -104,7 +139,24 @@ pub async fn serve(
     Ok(())
 }
 
+fn succeed(app: &App) -> Option<succession::Ended> {
+    tracing::info!("starting the process that is to take this one's place");
+    match app.succeed() {
+        Ok(successor) => Some(successor),
+        Err(error) => {
+            tracing::error!(%error, "no process can be started in the place of this one; this one goes on");
+            None
+        }
+    }
+}
+
 fn reload(app: &App, read: Result<Loaded, ConfigErrors>) {
+    supervisor::reloading();
+    apply(app, read);
+    supervisor::ready();
+}
+
+fn apply(app: &App, read: Result<Loaded, ConfigErrors>) {
     match read {
         Ok(Loaded { config, warnings }) => {
             for warning in &warnings {
@@ -129,12 +181,15 @@ fn reload(app: &App, read: Result<Loaded, ConfigErrors>) {
 /// What the operator asks of a running gateway.
 enum Asked {
     Reload,
+    /// Another process in our place.
+    Successor,
     End,
 }
 
 /// The signals that mean something.
 pub struct Signals {
     hangup: Signal,
+    user: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -144,6 +199,7 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -152,6 +208,7 @@ impl Signals {
     async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.hangup.recv() => Asked::Reload,
+            _ = self.user.recv() => Asked::Successor,
             _ = self.terminate.recv() => Asked::End,
             _ = self.interrupt.recv() => Asked::End,
         }

@@ -5,7 +5,12 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use super::{start_error::StartError, workers::Workers};
+use super::{
+    inherited::Inherited,
+    start_error::{StartError, machine},
+    succession::Succession,
+    workers::Workers,
+};
 use crate::{config::Config, runtime::listener};
 
 /// All that is listened on, bound before anything else is made, so that a taken port costs nothing.
@@ -16,25 +21,39 @@ pub struct Sockets {
     pub admin: (tokio::net::TcpListener, SocketAddr),
     /// With the address that it was given.
     pub ops: (tokio::net::TcpListener, SocketAddr),
+    /// The same, for whoever takes our place.
+    pub succession: Succession,
 }
 
 impl Sockets {
-    /// Binds all of them, or none.
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
+    /// Binds all of them, or none; those that were handed over are taken as they are.
+    pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, StartError> {
         let listen = |key, address| move |error| StartError::Listen { key, address, error };
         let (gateway, admin, ops) = (config.listen.gateway, config.listen.admin, config.listen.ops);
-        Ok(Self {
-            gateway: Workers::bind(config).map_err(listen("listen.gateway", gateway))?,
-            admin: one(admin).map_err(listen("listen.admin", admin))?,
-            ops: one(ops).map_err(listen("listen.ops", ops))?,
-        })
+        let handed = inherited.claim("gateway", gateway);
+        let gateway = Workers::bind(config, handed).map_err(listen("listen.gateway", gateway))?;
+        let one = |listener, key, address, inherited: &mut Inherited| {
+            one(address, inherited.claim(listener, address)).map_err(listen(key, address))
+        };
+        let admin = one("admin", "listen.admin", admin, &mut inherited)?;
+        let ops = one("ops", "listen.ops", ops, &mut inherited)?;
+        let named = gateway.iter().map(|socket| ("gateway", socket));
+        let succession = Succession::of(named.chain([("admin", &admin.0), ("ops", &ops.0)]))
+            .map_err(machine("listening sockets"))?;
+        Ok(Self { gateway, admin: served(admin)?, ops: served(ops)?, succession })
     }
 }
 
 /// One listening socket, and the address that it was given.
-fn one(address: SocketAddr) -> io::Result<(tokio::net::TcpListener, SocketAddr)> {
-    let sockets = listener::bind(address, 1)?;
+fn one(address: SocketAddr, handed: Vec<TcpListener>) -> io::Result<(TcpListener, SocketAddr)> {
+    let sockets = if handed.is_empty() { listener::bind(address, 1)? } else { handed };
     let socket = sockets.into_iter().next().ok_or_else(|| io::Error::other("no socket"))?;
     let given = socket.local_addr()?;
-    Ok((tokio::net::TcpListener::from_std(socket)?, given))
+    Ok((socket, given))
+}
+
+fn served(
+    (socket, address): (TcpListener, SocketAddr),
+) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
+    Ok((tokio::net::TcpListener::from_std(socket).map_err(machine("listening sockets"))?, address))
 }

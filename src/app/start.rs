@@ -1,7 +1,7 @@
 //! From a configuration to a running gateway, and back.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,13 +20,15 @@ use super::{
     directory::{StoreDirectory, write_macs},
     federation::Federation,
     handover::ControlPlane,
+    inherited::Inherited,
     logs,
     node::ControlNode,
     nonces,
     ops::{self, Readiness},
     sockets::Sockets,
     start_error::machine,
-    usage,
+    succession::{self, Succession},
+    supervisor, usage,
     workers::Workers,
 };
 use crate::{
@@ -79,6 +81,7 @@ pub struct App {
     /// Where alerts go under it.
     alerts: alerts::Receiver,
     workers: Workers,
+    succession: Succession,
     admin_address: SocketAddr,
     ops_address: SocketAddr,
     readiness: Arc<Readiness>,
@@ -99,19 +102,21 @@ pub struct AppOptions {
     pub clock: Clock,
     /// Where the access log goes; none: standard output.
     pub access_log: Option<Box<dyn Write + Send>>,
+    /// Listening sockets that somebody else has opened.
+    pub inherited: Inherited,
 }
 
 impl Default for AppOptions {
     fn default() -> Self {
-        Self { clock: Clock::system(), access_log: None }
+        Self { clock: Clock::system(), access_log: None, inherited: Inherited::default() }
     }
 }
 
 impl App {
     /// Starts everything; when this returns, requests are answered. Background work runs on the caller's runtime.
     pub async fn start(config: Config, options: AppOptions) -> Result<Self, StartError> {
-        let AppOptions { clock, access_log } = options;
-        let Sockets { gateway: sockets, admin, ops } = Sockets::bind(&config)?;
+        let AppOptions { clock, access_log, inherited } = options;
+        let Sockets { gateway: sockets, admin, ops, succession } = Sockets::bind(&config, inherited)?;
         let ((admin_socket, admin_address), (ops_socket, ops_address)) = (admin, ops);
         let gateway_address = address_of(&sockets, config.listen.gateway);
 
@@ -186,6 +191,9 @@ impl App {
         let handover = ControlPlane::shared(router.clone(), &tasks);
         let workers = Workers::start(sockets, &gateway, &deliver, &handover, &config.limits)
             .map_err(machine("worker threads"))?;
+        if let Some(watchdog) = supervisor::watchdog(workers.pulses(), workers.phase()) {
+            background::start(&last_tasks, "watchdog", watchdog);
+        }
         let served = Admin { router, gateway: Arc::clone(&gateway), limits: config.limits.clone() };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
         let generation = AtomicU64::new(1);
@@ -200,6 +208,7 @@ impl App {
             control,
             alerts: receiver,
             workers,
+            succession,
             admin_address,
             ops_address,
             readiness,
@@ -256,6 +265,12 @@ impl App {
         self.gateway.metrics.config.refused();
     }
 
+    /// Starts another process with our listening sockets, in which this program, as it stands on the disk by now, takes
+    /// our place. It tells us to end when it serves.
+    pub fn succeed(&self) -> io::Result<succession::Ended> {
+        self.succession.begin()
+    }
+
     /// Background tasks that panicked. A healthy gateway has none.
     pub fn failures(&self) -> u64 {
         self.admin_tasks.failures()
@@ -268,6 +283,8 @@ impl App {
     pub async fn shutdown(self) -> bool {
         let patience = self.config().limits.drain_timeout;
         self.readiness.drain();
+        // A socket that stays open with nobody behind it lets clients wait for nothing.
+        drop(self.succession);
         let (finished, admin) = tokio::join!(self.workers.drain(patience), self.admin_tasks.end(patience));
         drop(self.usage);
         self.tasks.stop();

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -35,6 +35,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Workers {
     address: SocketAddr,
     phase: watch::Sender<Phase>,
+    pulses: Vec<Arc<AtomicU64>>,
     threads: Vec<JoinHandle<()>>,
     /// Closed by the last thread to end.
     ended: mpsc::Receiver<()>,
@@ -42,12 +43,20 @@ pub struct Workers {
 
 impl Workers {
     /// The listening sockets, bound before anything else is made, so that a taken port costs nothing.
-    pub fn bind(config: &Config) -> io::Result<Vec<TcpListener>> {
+    ///
+    /// Of sockets that were handed over, none may go unserved, so there are at least as many workers; where there are
+    /// fewer, workers share them.
+    pub fn bind(config: &Config, handed: Vec<TcpListener>) -> io::Result<Vec<TcpListener>> {
         let count = match config.listen.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        listener::bind(config.listen.gateway, count)
+        if handed.is_empty() {
+            return listener::bind(config.listen.gateway, count);
+        }
+        let shared = handed.iter().cycle().take(count.saturating_sub(handed.len()));
+        let shared: Vec<TcpListener> = shared.map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+        Ok(handed.into_iter().chain(shared).collect())
     }
 
     /// Starts a thread for each socket.
@@ -66,7 +75,8 @@ impl Workers {
         let (phase, _) = watch::channel(Phase::Running);
         let (running, ended) = mpsc::channel(1);
         let mut threads = Vec::with_capacity(sockets.len());
-        for (index, socket) in sockets.into_iter().enumerate() {
+        let pulses: Vec<Arc<AtomicU64>> = sockets.iter().map(|_| Arc::default()).collect();
+        for ((index, socket), pulse) in sockets.into_iter().enumerate().zip(&pulses) {
             let worker = Thread {
                 socket,
                 gateway: Arc::clone(gateway),
@@ -75,6 +85,7 @@ impl Workers {
                 handover: Arc::clone(handover),
                 slots: Arc::clone(&slots),
                 phase: phase.subscribe(),
+                pulse: Arc::clone(pulse),
                 seed: getrandom::u64().map_err(io::Error::other)?,
             };
             let running = running.clone();
@@ -87,12 +98,22 @@ impl Workers {
             })?;
             threads.push(thread);
         }
-        Ok(Self { address, phase, threads, ended })
+        Ok(Self { address, phase, pulses, threads, ended })
     }
 
     /// The address that is served.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What each worker counts up once a second while it serves.
+    pub fn pulses(&self) -> Vec<Arc<AtomicU64>> {
+        self.pulses.clone()
+    }
+
+    /// Where the workers stand on the way out.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
     }
 
     /// Whether every thread still runs: one that does not has panicked.
@@ -122,6 +143,7 @@ struct Thread {
     handover: Arc<dyn Handover>,
     slots: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
+    pulse: Arc<AtomicU64>,
     seed: u64,
 }
 
@@ -130,7 +152,8 @@ impl Thread {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, async {
             let listener = tokio::net::TcpListener::from_std(self.socket)?;
-            let worker = Worker::new(self.gateway, self.place, self.usage, self.handover, self.seed);
+            let worker =
+                Worker::new(self.gateway, self.place, self.usage, self.handover, self.pulse, self.seed);
             server::serve(listener, worker.into(), self.slots, self.phase).await;
             Ok(())
         })

@@ -154,7 +154,7 @@ fn descend(place: &mut Value, path: &[String], walked: String, text: String) -> 
 const PREFIX: &str = "LATCHGATE_";
 
 /// Variables of the platform that the program honours.
-const CONVENTIONS: &[&str] = &["NO_COLOR"];
+const CONVENTIONS: &[&str] = &["NO_COLOR", "LISTEN_FDNAMES"];
 
 /// Keys outside any section.
 const TOP_LEVEL: &[&str] = &["PROFILE", "UPSTREAM", "ROUTE"];

@@ -1,10 +1,10 @@
 //! What is said on a connection once it stands: requests and answers, one after the other, until either side has
 //! had enough or the gateway is about to end.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response, header::CONNECTION};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -27,8 +27,9 @@ use crate::config::Limits;
 const DEFAULT_HEADER_COUNT: usize = 100;
 /// The smallest head buffer that hyper takes.
 const SMALLEST_BUFFER: usize = 8192;
-/// How long a new connection may take to send its first request when the gateway is about to end.
-const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// How long a connection may take to send one more request when the gateway is about to end. A client that keeps a
+/// connection sends without asking whether it is still there; what is on its way when we close is lost to it.
+const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Answers the requests of a connection until it ends; an error says that it ended early.
 pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
@@ -42,20 +43,30 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
     let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
     let wire = Refusing::new(wire, unread);
-    let its_turn = Rc::clone(&turn);
+    let its_turn = turn;
+    let closing = Rc::new(Cell::new(false));
+    let is_closing = Rc::clone(&closing);
     let service = service_fn(move |mut request: Request<Incoming>| {
         watch.mark(&mut request);
         let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
-        async move { pipeline::handle(&worker, &peer, &turn, request).await }
+        let is_closing = Rc::clone(&is_closing);
+        async move {
+            let mut answered = pipeline::handle(&worker, &peer, &turn, request).await;
+            if is_closing.get()
+                && let Ok(response) = &mut answered
+            {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            answered
+        }
     });
     let serving = http(&limits).serve_connection(TokioIo::new(wire), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         outcome = &mut serving => outcome,
         () = draining(&mut phase) => {
-            // The request of a connection that is new may be on its way; one that has had answers knows to retry.
-            let patience = if turn.is_new() { FIRST_REQUEST } else { Duration::ZERO };
-            if let Ok(outcome) = tokio::time::timeout(patience, &mut serving).await {
+            closing.set(true);
+            if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
                 outcome
             } else {
                 serving.as_mut().graceful_shutdown();

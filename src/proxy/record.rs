@@ -45,10 +45,8 @@ pub struct Turn(Cell<Stage>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
-    /// No request has come yet.
-    #[default]
-    New,
     /// Whatever is written now is hyper's own.
+    #[default]
     Free,
     Answering,
     /// The answer has ended, some of it may still have to be written.
@@ -59,11 +57,6 @@ impl Turn {
     /// It is.
     pub fn is_taken(&self) -> bool {
         matches!(self.0.get(), Stage::Answering | Stage::Ended)
-    }
-
-    /// No request has come yet on this connection.
-    pub fn is_new(&self) -> bool {
-        self.0.get() == Stage::New
     }
 
     /// Everything that was to be written is written.

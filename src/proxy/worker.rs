@@ -1,6 +1,14 @@
 //! What one worker has for itself.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -32,6 +40,8 @@ pub struct Worker {
     pub request_ids: RequestIds,
     /// Room for bodies that are read whole.
     pub places: Places,
+    /// Counted up once a second, for whoever wants to know that this thread turns.
+    pulse: Arc<AtomicU64>,
     place: upstream::Worker,
     serving: RefCell<Rc<Serving>>,
 }
@@ -53,6 +63,7 @@ impl Worker {
         place: upstream::Worker,
         usage: Deliver,
         handover: Arc<dyn Handover>,
+        pulse: Arc<AtomicU64>,
         seed: u64,
     ) -> Self {
         let serving = Serving::new(gateway.snapshot(), place, None);
@@ -63,6 +74,7 @@ impl Worker {
             handover,
             request_ids: RequestIds::new(seed),
             places: Places::default(),
+            pulse,
             place,
             serving: RefCell::new(Rc::new(serving)),
         }
@@ -97,6 +109,7 @@ impl Worker {
 
     /// Once a second: hands over what was counted, lets go of what has ended.
     pub fn tick(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
         self.usage.flush();
         self.known.tidy(self.gateway.generation());
     }

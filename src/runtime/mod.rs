@@ -1,4 +1,4 @@
-//! What runs the planes: listeners, client addresses, the hashing pool, tasks, calls to other servers.
+//! What runs the planes: listeners, TLS, client addresses, the hashing pool, tasks, calls to other servers.
 
 pub mod client_ip;
 pub mod hashing;
@@ -8,3 +8,4 @@ pub mod origin;
 pub mod outbound;
 pub mod single_flight;
 pub mod tasks;
+pub mod tls;

@@ -8,4 +8,5 @@ mod init;
 mod permissions;
 mod remote;
 mod serve;
+mod succession;
 mod words;

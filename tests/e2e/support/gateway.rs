@@ -44,7 +44,11 @@ impl Gateway {
             .build()
             .expect("a runtime");
         let config = Config::load(&site.config(), &Environment::empty()).expect("a configuration").config;
-        let options = AppOptions { clock: clock.clone(), access_log: Some(Box::new(io::sink())) };
+        let options = AppOptions {
+            clock: clock.clone(),
+            access_log: Some(Box::new(io::sink())),
+            ..AppOptions::default()
+        };
         let app = runtime.block_on(App::start(config, options)).expect("the gateway starts");
         let door = Door(app.gateway_addr());
         Self { site, clock, door, app: Some(app), runtime }
