@@ -33,6 +33,7 @@
 //! | 1 | `runtime/client_ip.rs` | whose request it is: the peer, or the hop that a trusted proxy names |
 //! | 2 | `proxy/path.rs` | one normal form, or 400; it is what is matched and what is forwarded |
 //! | own | `proxy/reserved.rs` | what is below `/.latchgate/` is answered by the gateway itself |
+//! | asked | `proxy/decide/` | the decision for a proxy that asks and forwards itself: steps 2 to 7, and the answer |
 //! | own | `proxy/handover.rs` | what is the control plane's is handed over to it, the admin API's routes too |
 //! | 3 | `proxy/route.rs` | which route, and which permission it needs; none: 404, and nothing else happens |
 //! | 4 | `proxy/credential.rs` | the credential is taken out |

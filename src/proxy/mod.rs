@@ -9,6 +9,7 @@ pub mod body;
 pub mod converse;
 mod cookie;
 pub mod credential;
+pub mod decide;
 pub mod directory;
 pub mod forward;
 pub mod gateway;

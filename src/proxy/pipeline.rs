@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use super::{
     admit::{Admitted, admit},
     body::{Body, Inbound},
+    decide,
     forward::{self, BodyLimits},
     handover::{Asked, hand_over},
     headers::{self, Hop},
@@ -57,6 +58,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
             return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
         }
+        Some(Reserved::Decide(form)) => return Ok(Box::pin(decide::answer(exchange, request, form)).await),
         Some(Reserved::Page) => {
             snapshot.is_asked_for(host)?;
             let asked = Asked { target: &target, rewritten };

@@ -132,6 +132,15 @@ impl Exchange {
         Ok(body.hold(Hold { places: &self.worker.places, most, patience }).await?)
     }
 
+    /// It is the question of a proxy about this request, which is what is written of it.
+    pub fn is_about<B>(&mut self, original: &Request<B>) {
+        self.line.method = original.method().clone();
+        if self.worker.gateway.log.is_on() {
+            self.line.host = original.headers().get(HOST).and_then(own_value);
+            self.line.asked_for(original.uri());
+        }
+    }
+
     /// It takes this route.
     pub fn routed(&mut self, label: &Label) {
         self.line.route = Some(Arc::clone(&label.route));

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{
     body::Unheld,
+    decide::Unclear,
     forward::ForwardError,
     headers::{LoopDetected, Malformed},
     route::NoRoute,
@@ -38,6 +39,12 @@ pub enum Refusal {
     VersionNotSupported,
     /// Its headers are more than is read.
     HeadersTooLarge,
+    /// A proxy asks, and nobody can tell about what.
+    Unclear(Unclear),
+    /// It asks in the name of others, and is no proxy that may.
+    NoProxy,
+    /// What would prove it is in its body, which the asking proxy keeps.
+    BodyElsewhere,
     /// Its body is cut short or malformed.
     BodyBroken,
     /// Its path is not.
@@ -108,7 +115,9 @@ impl Refusal {
     /// The stable, documented code.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::Unreadable | Self::BodyBroken => "request_malformed",
+            Self::Malformed(_) | Self::Unreadable | Self::Unclear(_) | Self::BodyBroken => {
+                "request_malformed"
+            }
             Self::VersionNotSupported => "version_not_supported",
             Self::HeadersTooLarge => "headers_too_large",
             Self::PathAmbiguous => "path_ambiguous",
@@ -121,14 +130,14 @@ impl Refusal {
             Self::Replayed => "replay_detected",
             Self::Denied(denied) => denied.code(),
             Self::SignIn { code, .. } => code,
-            Self::CrossSite | Self::NoAccount => "forbidden",
+            Self::CrossSite | Self::NoAccount | Self::NoProxy => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::Misdirected => "misdirected_request",
             Self::RateLimited => "rate_limited",
             Self::TooManyFailures => "too_many_failures",
             Self::LoopDetected => "loop_detected",
-            Self::NotImplemented => "not_implemented",
+            Self::NotImplemented | Self::BodyElsewhere => "not_implemented",
             Self::BodyTooLarge => "body_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -145,6 +154,7 @@ impl Refusal {
         match self {
             Self::Malformed(_)
             | Self::Unreadable
+            | Self::Unclear(_)
             | Self::BodyBroken
             | Self::PathAmbiguous
             | Self::CredentialConflict => StatusCode::BAD_REQUEST,
@@ -161,14 +171,15 @@ impl Refusal {
             }
             Self::Denied(Denied::Address | Denied::Boundary | Denied::Scope(_))
             | Self::CrossSite
-            | Self::NoAccount => StatusCode::FORBIDDEN,
+            | Self::NoAccount
+            | Self::NoProxy => StatusCode::FORBIDDEN,
             Self::SignIn { .. } => StatusCode::SEE_OTHER,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimited | Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
-            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::NotImplemented | Self::BodyElsewhere => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamUnreachable | Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
@@ -262,6 +273,12 @@ impl From<Malformed> for Refusal {
     }
 }
 
+impl From<Unclear> for Refusal {
+    fn from(unclear: Unclear) -> Self {
+        Self::Unclear(unclear)
+    }
+}
+
 impl From<NoRoute> for Refusal {
     fn from(none: NoRoute) -> Self {
         match none {
@@ -299,6 +316,7 @@ impl From<Unheld> for Refusal {
             Unheld::Stalled => Self::RequestTimeout,
             Unheld::Broken => Self::BodyBroken,
             Unheld::Crowded => Self::Overloaded,
+            Unheld::Elsewhere => Self::BodyElsewhere,
         }
     }
 }

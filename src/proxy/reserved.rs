@@ -7,7 +7,7 @@ use http::{
 };
 use serde::Serialize;
 
-use super::{body::Body, directory::Record, reject::Refusal};
+use super::{body::Body, decide::Form, directory::Record, reject::Refusal};
 use crate::{
     config::{Credentials, Webhooks},
     domain::{
@@ -18,12 +18,16 @@ use crate::{
 
 /// What every path of ours begins with.
 const PREFIX: &str = "/.latchgate";
+/// What Envoy puts before the path that it asks about. Its own word, so that no path behind it reads as another form.
+pub const ENVOY: &str = "/.latchgate/decide/envoy";
 
 /// Something that the gateway answers itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
     /// Who the caller is, as the gateway sees it.
     WhoAmI,
+    /// Whether a request that another proxy got may be forwarded by it.
+    Decide(Form),
     /// Whatever else is there: pages, which are the control plane's.
     Page,
 }
@@ -43,6 +47,11 @@ impl Reserved {
         match rest {
             "/whoami" if matches!(*method, Method::GET | Method::HEAD) => Ok(Some(Self::WhoAmI)),
             "/whoami" => Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD") }),
+            "/decide" => Ok(Some(Self::Decide(Form::Plain))),
+            "/decide/nginx" => Ok(Some(Self::Decide(Form::Nginx))),
+            _ if path.strip_prefix(ENVOY).is_some_and(|asked| asked.starts_with('/')) => {
+                Ok(Some(Self::Decide(Form::Envoy)))
+            }
             "" | "/" => Err(Refusal::NotFound),
             _ if rest.starts_with('/') => Ok(Some(Self::Page)),
             _ => Ok(None),
@@ -106,6 +115,14 @@ mod tests {
         }
         for page in ["/.latchgate/sign-in", "/.latchgate/x", "/.latchgate/whoami/"] {
             assert_eq!(find(page), Ok(Some(Reserved::Page)), "{page}");
+        }
+        for (path, form) in [
+            ("/.latchgate/decide", Form::Plain),
+            ("/.latchgate/decide/nginx", Form::Nginx),
+            ("/.latchgate/decide/envoy/", Form::Envoy),
+            ("/.latchgate/decide/envoy/nginx", Form::Envoy),
+        ] {
+            assert_eq!(find(path), Ok(Some(Reserved::Decide(form))), "{path}");
         }
         for routed in ["/", "/x/.latchgate/whoami", "/.latchgatex", "/.Latchgate/whoami"] {
             assert_eq!(find(routed), Ok(None), "{routed}");

@@ -31,6 +31,8 @@ pub enum Inbound {
     Streaming(Incoming),
     /// All of it, in memory.
     Held(Held),
+    /// With a proxy that asks about the request and keeps its body, if it has one.
+    Elsewhere,
 }
 
 /// A body in memory.
@@ -67,6 +69,9 @@ pub enum Unheld {
     /// As many as one worker holds are held.
     #[error("too many bodies are held at this moment")]
     Crowded,
+    /// It is not shown here.
+    #[error("the body is with the proxy that asks")]
+    Elsewhere,
 }
 
 impl Inbound {
@@ -74,7 +79,7 @@ impl Inbound {
     pub fn unheld(self) -> Option<Incoming> {
         match self {
             Self::Streaming(incoming) => Some(incoming),
-            Self::Held(_) => None,
+            Self::Held(_) | Self::Elsewhere => None,
         }
     }
 
@@ -82,6 +87,7 @@ impl Inbound {
     pub async fn hold(&mut self, how: Hold<'_>) -> Result<Bytes, Unheld> {
         let incoming = match self {
             Self::Held(held) => return Ok(held.data.clone()),
+            Self::Elsewhere => return Err(Unheld::Elsewhere),
             Self::Streaming(incoming) => incoming,
         };
         let most = how.most.map_or(u64::MAX, NonZeroU64::get);
@@ -153,6 +159,7 @@ impl Body for Inbound {
             Self::Held(held) => {
                 Poll::Ready(held.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
             }
+            Self::Elsewhere => Poll::Ready(None),
         }
     }
 
@@ -160,6 +167,8 @@ impl Body for Inbound {
         match self {
             Self::Streaming(incoming) => incoming.is_end_stream(),
             Self::Held(held) => held.data.is_empty() && held.trailers.is_none(),
+            // It may have one.
+            Self::Elsewhere => false,
         }
     }
 
@@ -167,7 +176,7 @@ impl Body for Inbound {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Streaming(incoming) => incoming.size_hint(),
-            Self::Held(Held { trailers: Some(_), .. }) => SizeHint::default(),
+            Self::Held(Held { trailers: Some(_), .. }) | Self::Elsewhere => SizeHint::default(),
             Self::Held(held) => SizeHint::with_exact(held.data.len() as u64),
         }
     }

@@ -9,6 +9,15 @@ impl Refusal {
         let literal = profile.keys.shape.literal();
         match self {
             Self::Malformed(malformed) => format!("The request breaks a rule of HTTP: {malformed}."),
+            Self::Unclear(unclear) => format!("It cannot be told what is to be decided: {unclear}."),
+            Self::NoProxy => {
+                "Only proxies on this machine, or in listen.trusted_proxies of the gateway, may ask for a decision.".into()
+            }
+            Self::BodyElsewhere => {
+                "What proves this request is in its body, and a proxy that asks keeps the body. Send it through the gateway \
+                 itself."
+                    .into()
+            }
             Self::Unreadable => "The request is not valid HTTP/1.1.".into(),
             Self::VersionNotSupported => "This port speaks HTTP/1.1 and HTTP/1.0.".into(),
             Self::HeadersTooLarge => "The request's headers are more than this gateway accepts.".into(),

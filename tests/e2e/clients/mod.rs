@@ -1,5 +1,6 @@
 //! Programs that exist already: unmodified backends behind the gateway, and the clients of CI pipelines before it.
 
+mod askers;
 mod backends;
 mod callers;
 mod provider;

@@ -4,6 +4,7 @@ mod admit;
 mod authenticate;
 mod connection;
 mod credential;
+mod decide;
 mod directory;
 mod forward;
 mod framing;

@@ -1,5 +1,6 @@
 //! What the tests stand on: clients and upstreams that see every byte, the program, and the gateway in process.
 
+pub mod asker;
 pub mod browser;
 pub mod gateway;
 pub mod http;

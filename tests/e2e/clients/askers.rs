@@ -1,0 +1,153 @@
+//! Real proxies that ask the gateway and forward themselves: the files of `deploy/proxies`, with other addresses.
+
+use crate::support::{
+    asker::Asker,
+    gateway::Gateway,
+    program::{Key, Site},
+    rawup::Upstream,
+    request::{Caller, Door},
+    setup::Setup,
+};
+
+/// What a client says of itself, in the spellings that servers cannot tell apart.
+const SPOOFED: [&str; 9] = [
+    "X-Tenant-Id: spoofed",
+    "x-tenant-id: spoofed",
+    "X-Team-Id: spoofed",
+    "X-Project-Id: spoofed",
+    "X-User-Id: spoofed",
+    "X-Role: spoofed",
+    "X-Scopes: spoofed",
+    "X-Auth-Method: spoofed",
+    "X-Latchgate-Assertion: spoofed",
+];
+
+struct Bench {
+    backend: Upstream,
+    gateway: Gateway,
+    tenant: String,
+    key: Key,
+    limited: Key,
+    elsewhere: Key,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let backend = Upstream::echo();
+        let site = Site::new(
+            Setup::offload(&backend)
+                .set("listen.trusted_proxies", vec!["127.0.0.1"])
+                .set("auth.max_staleness", "60s")
+                .set("auth.revocation_bound", "5s"),
+        );
+        let tenant = site.org();
+        let key = site.key(&["--scopes", "scan:read"]);
+        let limited =
+            site.key(&["--scopes", "scan:read", "--name", "limited", "--rate-limit-per-minute", "1"]);
+        let elsewhere =
+            site.key(&["--scopes", "scan:read", "--name", "elsewhere", "--allowed-ips", "203.0.113.0/24"]);
+        Self { backend, gateway: Gateway::start(site), tenant, key, limited, elsewhere }
+    }
+
+    /// What every proxy has to show; `limit` is the status of a key that called too often.
+    fn holds(&self, proxy: Door, limit: u16) {
+        let caller = |key: &Key| proxy.key(&key.text);
+        let get = |caller: &Caller, target: &str, lines: &[&str]| {
+            caller.request("GET", target).lines(lines).send().status
+        };
+        self.backend.forget();
+        assert_eq!(get(&caller(&self.key), "/api/x?y=1", &SPOOFED), 200);
+        let seen = self.backend.last();
+        for (name, value) in [
+            ("x-tenant-id", Some(self.tenant.as_str())),
+            ("x-credential-id", Some(self.key.prefix.as_str())),
+            ("x-scopes", Some("scan:read")),
+            ("x-auth-method", Some("api_key")),
+            ("x-project-id", None),
+            ("x-latchgate-assertion", None),
+            ("x-api-key", None),
+        ] {
+            assert_eq!(seen.header(name), value, "{name}");
+        }
+        assert!(!self.backend.record().contains("spoofed"), "{}", self.backend.record());
+        assert_eq!(seen.target, "/api/x?y=1");
+        assert_eq!(get(&proxy.anonymous(), "/public/x", &SPOOFED), 200);
+        assert!(!self.backend.record().contains("spoofed"), "{}", self.backend.record());
+
+        self.backend.forget();
+        assert_eq!(get(&proxy.anonymous(), "/api/x", &[]), 401);
+        assert_eq!(caller(&self.key).request("POST", "/api/x").body("a body").send().status, 403);
+        assert_eq!(get(&caller(&self.key), "/admin/x", &[]), 403);
+        assert_eq!(
+            get(&caller(&self.elsewhere), "/api/x", &["X-Forwarded-For: 203.0.113.9"]),
+            403,
+            "hearsay"
+        );
+        // The question in other words, from the client: it spoils nothing but its own request.
+        for lines in [
+            &["X-Forwarded-Method: GET", "X-Forwarded-Uri: /public/x"] as &[_],
+            &["X-Original-Method: GET", "X-Original-URI: /public/x"],
+            &["X-Forwarded-Uri: /public/x"],
+            &["X-Original-URI: /public/x"],
+            &["X-Forwarded-Host: other.example.com"],
+        ] {
+            assert_eq!(get(&caller(&self.key), "/admin/x", lines), 403, "{lines:?}");
+            assert_eq!(get(&proxy.anonymous(), "/admin/x", lines), 401, "{lines:?}");
+        }
+        for path in [
+            "/public/../admin/x",
+            "/public/%2e%2e/admin/x",
+            "//admin/x",
+            "/public/..%2fadmin/x",
+            "/public/..;/admin/x",
+        ] {
+            let status = get(&caller(&self.key), path, &[]);
+            assert!((400..=404).contains(&status), "{path}: {status}");
+        }
+        assert_eq!(
+            get(
+                &caller(&self.key),
+                "/.latchgate/decide",
+                &["X-Original-Method: GET", "X-Original-URI: /api/x"]
+            ),
+            404
+        );
+        assert_eq!(self.backend.count(), 0, "{}", self.backend.record());
+
+        assert_eq!(get(&caller(&self.limited), "/api/x", &[]), 200);
+        assert_eq!(get(&caller(&self.limited), "/api/x", &[]), limit);
+        self.gateway.clock.advance(std::time::Duration::from_secs(61));
+        assert_eq!(get(&caller(&self.limited), "/api/x", &[]), 200);
+        assert_eq!(get(&caller(&self.limited), "/api/x", &[]), limit);
+
+        self.backend.forget();
+        self.gateway.break_store();
+        self.gateway.clock.advance(std::time::Duration::from_secs(61));
+        let status = get(&caller(&self.key), "/api/x", &[]);
+        assert!(status >= 500, "the store is down, which says nothing about the key: {status}");
+        self.gateway.mend_store();
+        assert_eq!(self.backend.count(), 0);
+    }
+}
+
+#[test]
+fn nginx_asks_with_auth_request() {
+    let bench = Bench::new();
+    let nginx = Asker::nginx(bench.gateway.door(), bench.backend.address());
+    // Names that only some servers would read as ours never arrive.
+    bench.backend.forget();
+    let odd = ["X_Tenant_Id: spoofed", "X.Tenant.Id: spoofed", "X_Original_URI: /public/x"];
+    assert_eq!(nginx.door().key(&bench.key.text).request("GET", "/api/x").lines(&odd).send().status, 200);
+    assert!(!bench.backend.record().contains("spoofed"), "{}", bench.backend.record());
+    bench.holds(nginx.door(), 429);
+}
+
+#[test]
+fn caddy_asks_with_forward_auth() {
+    let bench = Bench::new();
+    let caddy = Asker::caddy(bench.gateway.door(), bench.backend.address());
+    let refused = caddy.door().anonymous().get("/api/x");
+    assert_eq!(refused.code(), "credential_missing", "the gateway's own words");
+    assert!(refused.header("www-authenticate").is_some());
+    bench.holds(caddy.door(), 429);
+}
