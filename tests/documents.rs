@@ -53,6 +53,17 @@ fn the_metrics_table_is_the_programs() {
     assert_eq!(told, metrics);
 }
 
+/// Every alert is in the operators' table, and nothing else is.
+#[test]
+fn the_alerts_table_is_the_rules() {
+    let rules = read("deploy/prometheus/alerts.yml");
+    let alerts: BTreeSet<String> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ").map(str::to_owned)).collect();
+    let told = table(&section(&read("deploy/README.md"), "## Alerts"));
+    let told = told.lines().filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned()));
+    assert_eq!(told.collect::<BTreeSet<_>>(), alerts);
+}
+
 /// Every `section.key` that a document names is a key of the shipped configuration.
 #[test]
 fn named_configuration_keys_exist() {

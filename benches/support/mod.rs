@@ -186,7 +186,8 @@ impl Ground {
             runtime: runtime.clone(),
         };
         let tokens = Arc::new(Tokens::new(&[], None, &cache, keys.failures(), &keeping));
-        let snapshot = Snapshot::new(&self.config, 1, Pseudonym::new(7), tokens, &self.metrics);
+        let fleets = upstream::Fleets::new(&self.config, None).unwrap();
+        let snapshot = Snapshot::new(&self.config, 1, Pseudonym::new(7), tokens, fleets, &self.metrics);
         let nonces = Arc::new(MemoryDirectory::default());
         Gateway::new(snapshot, keys, cache, nonces, self.clock.clone(), Arc::clone(&self.metrics), log)
     }

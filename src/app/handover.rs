@@ -7,11 +7,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, oneshot},
-};
+use tokio::{runtime::Handle, sync::oneshot};
 
+use super::places::Places;
 use crate::{
     control::api::{AsSent, Bounds, Peer},
     proxy::handover::{Answered, Handed, Handover},
@@ -21,20 +19,22 @@ use crate::{
 /// Requests under way at a time, beside those of the admin port. Pages have places of their own: whoever sends forms
 /// slowly, which nobody is known for yet, takes none from the API.
 const PLACES: usize = 256;
+/// Nobody keeps all others out.
+const OF_ONE_ADDRESS: usize = 128;
 
 /// The control plane as the workers see it.
 pub struct ControlPlane {
     router: Router,
     tasks: Tasks,
     runtime: Handle,
-    places: Arc<Semaphore>,
-    page_places: Arc<Semaphore>,
+    places: Arc<Places>,
+    page_places: Arc<Places>,
 }
 
 impl ControlPlane {
     /// Answers by this router, on the runtime of the caller; the work ends with these tasks.
     pub fn shared(router: Router, tasks: &Tasks) -> Arc<dyn Handover> {
-        let places = || Arc::new(Semaphore::new(PLACES));
+        let places = || Places::new(PLACES, OF_ONE_ADDRESS);
         let (tasks, runtime) = (tasks.clone(), Handle::current());
         Arc::new(Self { router, tasks, runtime, places: places(), page_places: places() })
     }
@@ -43,10 +43,10 @@ impl ControlPlane {
 impl Handover for ControlPlane {
     fn begin(&self, handed: Handed) -> Option<oneshot::Receiver<Answered>> {
         let places = if handed.is_page { &self.page_places } else { &self.places };
-        let place = Arc::clone(places).try_acquire_owned().ok()?;
+        let place = places.give(places.free_now()?, handed.client, false)?;
         let (answer, answered) = oneshot::channel();
         let router = TowerToHyperService::new(self.router.clone());
-        let Handed { mut request, target, peer, limits, is_page: _ } = handed;
+        let Handed { mut request, target, peer, limits, is_page: _, client: _ } = handed;
         request.extensions_mut().clear();
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(AsSent(target));

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod alerts;
+mod backends;
 pub mod background;
 pub mod directory;
 pub mod explain;

@@ -1,4 +1,4 @@
-//! Places for connections: so many in all, and no more for one address than leave some for others.
+//! Places for connections and requests: so many in all, and no more for one address than leave some for others.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places of a listener.
+/// The places of a listener, or of one kind of request.
 #[derive(Debug)]
 pub(super) struct Places {
     all: Arc<Semaphore>,
@@ -32,6 +32,11 @@ impl Places {
     /// Waits until there is a place at all.
     pub(super) async fn free(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.all).acquire_owned().await.ok()
+    }
+
+    /// A place, if there is one at this moment.
+    pub(super) fn free_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).try_acquire_owned().ok()
     }
 
     /// Gives it to somebody; none: they hold as many as anybody may. `shared` is an address that many come from.

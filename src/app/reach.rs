@@ -5,11 +5,12 @@ use std::{fs, path::Path};
 
 use tokio::runtime::Handle;
 
-use super::{federation, start_error::StartError};
+use super::{backends, federation, start_error::StartError};
 use crate::{
     config::{Config, JwtIssuer, JwtKeys, Warning},
     control::oidc,
     domain::{jwt::KeySet, time::Clock},
+    proxy::upstream::System,
     runtime::{
         jwks::{IssuerKeys, Keeping, Published},
         tasks::Tasks,
@@ -31,6 +32,7 @@ pub struct Asked {
 /// Looks at the files, without a network. What would keep the gateway from starting is an error.
 pub fn examine(config: &Config) -> Result<Vec<Warning>, StartError> {
     federation::outbound(config)?;
+    backends::made(config, None)?;
     let mut odd = Vec::new();
     for (index, issuer) in config.jwt.iter().enumerate() {
         if let JwtKeys::In(file) = &issuer.keys
@@ -68,6 +70,18 @@ pub async fn ask(config: &Config) -> Result<Vec<Asked>, StartError> {
     if let Some(oidc) = &config.oidc {
         let problem = oidc::reach(oidc, &keeping).await.err().map(|error| error.to_string());
         asked.push(Asked { what: "oidc".to_owned(), address: oidc.issuer.to_string(), problem });
+    }
+    Ok(asked)
+}
+
+/// Connects to every target of every upstream, at each address that it has, as the gateway would: with TLS, where TLS
+/// is spoken.
+pub async fn connect(config: &Config) -> Result<Vec<Asked>, StartError> {
+    let mut asked = Vec::new();
+    for fleet in backends::made(config, None)?.iter() {
+        for (target, problem) in fleet.try_all(&System).await {
+            asked.push(Asked { what: format!("upstream {}", fleet.config().name), address: target, problem });
+        }
     }
     Ok(asked)
 }

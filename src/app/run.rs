@@ -162,7 +162,14 @@ fn apply(app: &App, read: Result<Loaded, ConfigErrors>) {
             for warning in &warnings {
                 tracing::warn!(key = warning.key, "{}", warning.text);
             }
-            let needing_restart = app.reload(config);
+            let needing_restart = match app.reload(config) {
+                Ok(keys) => keys,
+                Err(error) => {
+                    app.reload_refused();
+                    tracing::error!(%error, "the new configuration cannot be used; the old one stays");
+                    return;
+                }
+            };
             if !needing_restart.is_empty() {
                 tracing::warn!(
                     keys = needing_restart.join(" "),

@@ -16,7 +16,9 @@ use tokio::{runtime::Handle, sync::mpsc};
 pub use super::start_error::StartError;
 use super::{
     admin::{self, Admin},
-    alerts, background,
+    alerts,
+    backends::Backends,
+    background,
     directory::{StoreDirectory, write_macs},
     federation::Federation,
     handover::ControlPlane,
@@ -76,6 +78,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     parts: Parts,
     federation: Federation,
+    backends: Backends,
     /// Under the configuration in force.
     control: Arc<ArcSwap<Control>>,
     /// Where alerts go under it.
@@ -154,7 +157,8 @@ impl App {
             .map_err(machine("access log"))?;
         let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
         let tokens = federation.tokens(&config, None, &cache, &keys);
-        let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), tokens, &metrics);
+        let (backends, fleets) = Backends::begin(&config, &clock, &tasks)?;
+        let snapshot = Snapshot::new(&config, 1, pseudonym.clone(), tokens, fleets, &metrics);
         let gateway = Gateway::new(
             snapshot,
             keys,
@@ -196,15 +200,14 @@ impl App {
         }
         let served = Admin { router, gateway: Arc::clone(&gateway), limits: config.limits.clone() };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
-        let generation = AtomicU64::new(1);
-        let config = Mutex::new(Arc::new(config));
         Ok(Self {
-            config,
-            generation,
+            config: Mutex::new(Arc::new(config)),
+            generation: AtomicU64::new(1),
             pseudonym,
             gateway,
             parts,
             federation,
+            backends,
             control,
             alerts: receiver,
             workers,
@@ -241,15 +244,18 @@ impl App {
     }
 
     /// Puts another configuration in force: routes, limits, profile, identity headers. Returns the keys whose
-    /// change needs a restart; they keep their old values.
-    pub fn reload(&self, config: Config) -> Vec<&'static str> {
+    /// change needs a restart; they keep their old values. An error, and nothing has changed: a file that it names
+    /// cannot be used.
+    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let fleets = self.backends.of(&config, Some(&self.gateway.snapshot().fleets))?;
         let needing_restart = current.differences_needing_restart(&config);
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         let metrics = &self.gateway.metrics;
         let Gateway { cache, keys, .. } = &*self.gateway;
         let tokens = self.federation.tokens(&config, Some(&self.gateway.snapshot().tokens), cache, keys);
-        self.gateway.reload(Snapshot::new(&config, generation, self.pseudonym.clone(), tokens, metrics));
+        let pseudonym = self.pseudonym.clone();
+        self.gateway.reload(Snapshot::new(&config, generation, pseudonym, tokens, fleets, metrics));
         let settings = Settings::of(&config, self.workers.address());
         self.federation.sign_in(&config, &settings, &self.parts.seal_key);
         let control = self.control.load().under(Arc::clone(&config.profile), settings);
@@ -257,7 +263,7 @@ impl App {
         self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));
         metrics.config.loaded(self.gateway.clock.now());
         *current = Arc::new(config);
-        needing_restart
+        Ok(needing_restart)
     }
 
     /// A new configuration was read and cannot be used; the old one stays.

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::{domain::key::secret::BadRootSecret, runtime::outbound::OutboundSetup, store::OpenError};
+use crate::{
+    domain::key::secret::BadRootSecret, proxy::upstream::FleetError, runtime::outbound::OutboundSetup,
+    store::OpenError,
+};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         error: OutboundSetup,
+    },
+    /// A backend cannot be used as it is configured.
+    #[error("{}: {error}", origin.display())]
+    Upstream {
+        /// The configuration file.
+        origin: PathBuf,
+        /// Which key, and why.
+        error: FleetError,
     },
     /// The store cannot be opened.
     #[error("store.url: {0}")]

@@ -52,6 +52,10 @@ pub(super) fn unstarted(error: &StartError, by_flag: bool) -> Failure {
         StartError::SecretFile { .. } | StartError::Secret { .. } => {
             Failure::usage(error, "`latchgate init` writes one; it holds 32 random bytes")
         }
+        StartError::Upstream { .. } => Failure::usage(
+            error,
+            "tls.ca names a PEM file with the authorities that the backend's certificate is from",
+        ),
         StartError::Outbound { .. } => Failure::usage(
             error,
             "outbound.ca names a file with certificates in PEM: -----BEGIN CERTIFICATE-----",

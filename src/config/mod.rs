@@ -74,7 +74,7 @@ pub use require::{Needed, Require};
 pub use route::{Destination, Route};
 pub use sessions::Sessions;
 pub use store::{Store, StoreUrl};
-pub use upstream::{Balance, Target, TargetHost, Timeouts, Upstream};
+pub use upstream::{Balance, Health, Place, Protocol, Target, Timeouts, Upstream, UpstreamTls};
 pub use webhook::{Webhook, Webhooks};
 
 /// A checked configuration. The secrets in it - a mail server's password, where alerts go, those of webhooks - never

@@ -37,9 +37,11 @@ pub(super) fn find(headers: &HeaderMap, name: &str) -> Option<Found> {
     found
 }
 
-/// Takes the cookie of this name out, wherever it stands.
+/// Takes the cookie of this name out, wherever it stands, and what lies beside it: the gateway's pages keep more, each
+/// under this name, a hyphen and a word of its own.
 pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
-    let stands_in = |line: &HeaderValue| values(line.as_bytes(), name).next().is_some();
+    let stands_in =
+        |line: &HeaderValue| line.as_bytes().split(|byte| *byte == b';').any(|piece| is_ours(piece, name));
     if !headers.get_all(COOKIE).iter().any(stands_in) {
         return;
     }
@@ -55,7 +57,7 @@ pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
 /// A line without the cookie; nothing when nothing else stood in it.
 fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
     let mut rest = Vec::with_capacity(line.len());
-    for piece in line.as_bytes().split(|byte| *byte == b';').filter(|piece| value(piece, name).is_none()) {
+    for piece in line.as_bytes().split(|byte| *byte == b';').filter(|piece| !is_ours(piece, name)) {
         if rest.is_empty() {
             rest.extend_from_slice(piece.trim_ascii_start());
         } else {
@@ -76,13 +78,23 @@ fn values<'a>(line: &'a [u8], name: &'a str) -> impl Iterator<Item = (usize, usi
     })
 }
 
+/// Whether a piece between two semicolons is the cookie, or one beside it.
+fn is_ours(piece: &[u8], name: &str) -> bool {
+    let Some((own, _)) = named(piece) else { return false };
+    own.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'-'))
+}
+
 /// Where its value stands in a piece between two semicolons, if the piece is the cookie.
 fn value(piece: &[u8], name: &str) -> Option<(usize, usize)> {
-    let start = piece.len() - piece.trim_ascii_start().len();
-    let end = piece.trim_ascii_end().len();
-    let inner = piece.get(start..end)?;
-    let equals = inner.iter().position(|byte| *byte == b'=')?;
-    (inner[..equals].trim_ascii_end() == name.as_bytes()).then_some((start + equals + 1, end))
+    let (own, start) = named(piece)?;
+    (own == name.as_bytes()).then_some((start, piece.trim_ascii_end().len()))
+}
+
+/// The name in a piece, and where its value begins.
+fn named(piece: &[u8]) -> Option<(&[u8], usize)> {
+    let piece = piece.trim_ascii_end();
+    let equals = piece.iter().position(|byte| *byte == b'=')?;
+    Some((piece[..equals].trim_ascii(), equals + 1))
 }
 
 #[cfg(test)]
@@ -159,6 +171,8 @@ mod tests {
         assert_eq!(left(&["__Host-latchgate=x; b=\"2 3\" ;c"]), ["b=\"2 3\" ;c"]);
         assert_eq!(left(&["a=ü;;b ; __Host-latchgate=x"]), ["a=ü;;b "]);
         assert_eq!(left(&["a=1", "__Host-latchgate=x", "b=2"]), ["a=1", "b=2"]);
+        assert_eq!(left(&["__Host-latchgate-form=x; a=1; __Host-latchgate-oidc=y"]), ["a=1"], "P338");
+        assert_eq!(left(&["__Host-latchgates=x"]), ["__Host-latchgates=x"]);
         assert_eq!(left(&["__Host-latchgate=x;__Host-latchgate=y"]), [""; 0]);
     }
 }

@@ -36,6 +36,8 @@ pub struct Handed {
     pub target: Uri,
     /// The other end of its connection.
     pub peer: IpAddr,
+    /// Whose request it is: the peer's, or that of the hop that a trusted proxy names.
+    pub client: IpAddr,
     /// The most bytes of a body, and the time that one may take to come.
     pub limits: Limits,
     /// One of the gateway's pages; else the admin API, by a route.
@@ -82,7 +84,8 @@ pub async fn hand_over(
     // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
     let patience = limits.request_timeout.saturating_mul(4);
     let (target, peer, is_page) = (asked.target.clone(), exchange.peer.ip, label.is_none());
-    let handed = Handed { request, target, peer, limits, is_page };
+    let client = exchange.client.address.unwrap_or(peer);
+    let handed = Handed { request, target, peer, client, limits, is_page };
     let sent = label.map(|label| (label, exchange.forwarded(label).1));
     let answering = exchange.worker.handover.begin(handed).ok_or(Refusal::Overloaded)?;
     let Answered { response, line } = within(patience, answering).await?;

@@ -223,7 +223,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Balance, Destination, PathTemplate, Require, Timeouts, Upstream, Webhooks},
+        config::{
+            Balance, Destination, PathTemplate, Protocol, Require, Timeouts, Upstream, UpstreamTls, Webhooks,
+        },
         domain::permission::Permission,
     };
 
@@ -239,6 +241,9 @@ mod tests {
             max_connections: None,
             timeouts: Timeouts { connect: second, response: second, idle: second },
             retries: 1,
+            protocol: Protocol::Http1,
+            tls: UpstreamTls::default(),
+            health: None,
         };
         Route {
             name: path.into(),

@@ -6,6 +6,7 @@ use http::Uri;
 
 use super::{
     authenticate::jwt::Tokens, directory::Rules, headers::Pseudonym, reject::Refusal, route::Routes,
+    upstream::Fleets,
 };
 use crate::{
     config::{Config, Hosts, KeyUseEvents, Limits, TrustedProxies, Webhook},
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub rules: Arc<Rules>,
     /// Which route a request takes.
     pub routes: Routes,
+    /// Where they lead.
+    pub fleets: Fleets,
     /// How each route is called and counted, by its index.
     pub labels: Box<[Label]>,
     /// The name by which this process knows itself.
@@ -48,11 +51,13 @@ impl Snapshot {
         generation: u64,
         pseudonym: Pseudonym,
         tokens: Arc<Tokens>,
+        fleets: Fleets,
         metrics: &Metrics,
     ) -> Self {
         Self {
             rules: Arc::new(Rules::new(config, generation)),
             routes: Routes::new(&config.routes),
+            fleets,
             labels: config
                 .routes
                 .iter()

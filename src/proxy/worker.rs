@@ -126,7 +126,7 @@ impl Serving {
     fn new(snapshot: Arc<Snapshot>, place: upstream::Worker, previous: Option<&Upstreams>) -> Self {
         Self {
             headers: Rc::new(HeaderRules::new(snapshot.rules.identity.names(), snapshot.pseudonym.clone())),
-            upstreams: Upstreams::new(&snapshot.routes, place, previous),
+            upstreams: Upstreams::new(&snapshot.routes, &snapshot.fleets, place, previous),
             snapshot,
         }
     }

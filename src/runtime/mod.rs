@@ -1,6 +1,7 @@
 //! What runs the planes: listeners, TLS, client addresses, the hashing pool, tasks, calls to other servers.
 
 pub mod client_ip;
+pub mod dial;
 pub mod hashing;
 pub mod jwks;
 pub mod listener;

@@ -20,6 +20,7 @@
 mod cli;
 mod clients;
 mod control;
+mod deploy;
 mod faults;
 mod profile;
 mod proxy;

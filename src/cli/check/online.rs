@@ -1,16 +1,11 @@
 //! Whether what a configuration names is there.
 
-use std::{
-    net::{TcpStream, ToSocketAddrs},
-    time::Duration,
-};
-
 use serde::Serialize;
 
 use crate::{
     app::reach,
     cli::{error::Failure, open, serve},
-    config::{Config, Target, TargetHost},
+    config::Config,
     domain::{
         key::secret::RootSecret,
         seal::SealKey,
@@ -47,18 +42,16 @@ pub(super) fn reach(config: &Config) -> Result<Vec<Reached>, Failure> {
     let file = config.store.secret_file.display().to_string();
     let store = Reached::new("store".to_owned(), path.display().to_string(), store);
     let sealed = Reached::new("signing secrets".to_owned(), file, sealed);
-    let targets = config.upstreams.iter().flat_map(|upstream| {
-        upstream.targets.iter().map(|target| {
-            let outcome = connect(target, upstream.timeouts.connect);
-            Reached::new(format!("upstream {}", upstream.name), target.to_string(), outcome)
-        })
-    });
-    let asked =
-        open::block_on(async { reach::ask(config).await.map_err(|error| serve::unstarted(&error, false)) })?;
+    let asked = open::block_on(async {
+        let unstarted = |error| serve::unstarted(&error, false);
+        let mut asked = reach::connect(config).await.map_err(unstarted)?;
+        asked.extend(reach::ask(config).await.map_err(unstarted)?);
+        Ok(asked)
+    })?;
     let asked = asked
         .into_iter()
         .map(|asked| Reached::new(asked.what, asked.address, asked.problem.map_or(Ok(()), Err)));
-    Ok([store, sealed].into_iter().chain(orgs).chain(targets).chain(asked).collect())
+    Ok([store, sealed].into_iter().chain(orgs).chain(asked).collect())
 }
 
 /// Whether the organizations exist for which webhooks call: those calls would be refused.
@@ -112,20 +105,4 @@ impl Reached {
         let status = if outcome.is_ok() { "ok" } else { "failed" };
         Self { what, address, status, problem: outcome.err() }
     }
-}
-
-/// Tries each address that the name has, as the gateway would.
-fn connect(target: &Target, patience: Duration) -> Result<(), String> {
-    let addresses = match &target.host {
-        TargetHost::Name(name) => (name.as_str(), target.port).to_socket_addrs(),
-        TargetHost::Address(address) => Ok(vec![(*address, target.port).into()].into_iter()),
-    };
-    let mut problem = "the name has no address".to_owned();
-    for address in addresses.map_err(|error| error.to_string())? {
-        match TcpStream::connect_timeout(&address, patience) {
-            Ok(_) => return Ok(()),
-            Err(error) => problem = error.to_string(),
-        }
-    }
-    Err(problem)
 }

@@ -138,9 +138,9 @@ fn each_wrong_upstream_is_named() {
         ("", "upstream[0].targets: is missing"),
         ("targets = []", "upstream[0].targets: is empty"),
         ("targets = [\"http://\"]", "upstream[0].targets[0]: \"http://\" names no host"),
-        ("targets = [\"127.0.0.1:9000\"]", "does not begin with http://"),
-        ("targets = [\"https://a.example\"]", "only http:// targets are supported in this version"),
-        ("targets = [\"unix:/run/app.sock\"]", "only http:// targets are supported in this version"),
+        ("targets = [\"127.0.0.1:9000\"]", "does not begin with http://, https:// or unix:/"),
+        ("targets = [\"unix:run/app.sock\"]", "is not unix: and the whole path of a socket"),
+        ("targets = [\"https://127.0.0.1:8080\"]", "is the gateway itself (listen.gateway"),
         ("targets = [\"http://a.example/base\"]", "is more than a host and a port"),
         ("targets = [\"http://u:hunter2@a.example\"]", "must not hold a user name"),
         ("targets = [\"http://a.example:0\"]", "is not a host and a port"),
@@ -163,7 +163,20 @@ fn each_wrong_upstream_is_named() {
             "upstream[0].timeouts.connect: must be longer",
         ),
         ("targets = [\"http://a\"]\nretries = 11", "upstream[0].retries: 11 is not from 0 to 10"),
-        ("targets = [\"http://a\"]\nhealth = {}", "upstream[0].health: is not a key of this version"),
+        ("targets = [\"http://a\"]\nhealth = {}", "upstream[0].health.path: is missing"),
+        (
+            "targets = [\"http://a\"]\nhealth = { path = \"x\" }",
+            "upstream[0].health.path: \"x\" is not a path",
+        ),
+        (
+            "targets = [\"http://a\"]\nhealth = { path = \"/\", unhealthy_after = 0 }",
+            "upstream[0].health.unhealthy_after: 0 is not from 1 to 1000",
+        ),
+        ("targets = [\"http://a\"]\nprotocol = \"h3\"", "\"h3\" is not http1 or h2"),
+        (
+            "targets = [\"https://a\"]\ntls.server_name = \"a b\"",
+            "upstream[0].tls.server_name: \"a b\" is no host name and no address",
+        ),
     ];
     for (lines, said) in cases {
         let faults = faults(&format!("[[upstream]]\nname = \"one\"\n{lines}"));
@@ -270,7 +283,10 @@ fn each_wrong_route_is_named() {
 #[test]
 fn a_refused_upstream_is_not_blamed_on_its_routes() {
     let text = ROUTED.replace("http://127.0.0.1:9000", "ftp://x");
-    assert_eq!(faults(&text), ["upstream[0].targets[0]: \"ftp://x\" does not begin with http://"]);
+    assert_eq!(
+        faults(&text),
+        ["upstream[0].targets[0]: \"ftp://x\" does not begin with http://, https:// or unix:/"]
+    );
 }
 
 #[test]

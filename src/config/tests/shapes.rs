@@ -125,12 +125,23 @@ fn mail_servers_are_spoken_to_by_tls_unless_they_are_here() {
 
 #[test]
 fn targets_are_kept_in_one_form() {
-    let text = "[[upstream]]\nname = \"a\"\ntargets = [\"http://LOCALHOST:80/\", \"http://[::1]:90\", \"http://db_1:7\"]";
+    let text = "[[upstream]]\nname = \"a\"\ntargets = [\"http://LOCALHOST:80/\", \"http://[::1]:90\", \"http://db_1:7\", \
+                \"https://A.example:443\", \"https://192.0.2.1:80\", \"unix:/run/app.sock\"]";
     let targets = &config(text).upstreams[0].targets;
     let shown: Vec<String> = targets.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["http://localhost", "http://[::1]:90", "http://db_1:7"]);
-    assert_eq!(targets[0].port, 80);
-    assert_eq!(targets[1].host, TargetHost::Address("::1".parse().unwrap()));
+    let expected = [
+        "http://localhost",
+        "http://[::1]:90",
+        "http://db_1:7",
+        "https://a.example",
+        "https://192.0.2.1:80",
+        "unix:/run/app.sock",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(targets[0].place, Place::Name("localhost".to_owned(), 80));
+    assert_eq!(targets[1].place, Place::Address("[::1]:90".parse().unwrap()));
+    assert_eq!(targets[3].place, Place::Name("a.example".to_owned(), 443));
+    assert_eq!(targets[5].authority, "localhost");
 }
 
 #[test]

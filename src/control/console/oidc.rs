@@ -42,7 +42,14 @@ pub(super) async fn callback(console: Console, request: Request) -> Response {
     };
     let Some(oidc) = console.node.oidc() else { return visit.refuse(&ApiError::NotFound) };
     visit.answering.line.auth_method = Some(Method::Session);
+    let brought = match visit.control.bring_answer(visit.address()) {
+        Ok(brought) => brought,
+        Err(error) => return again(visit, &error.into(), None),
+    };
     let vouched = oidc.finish(visit.query(), visit.cookie(oidc.cookie_name()).as_deref()).await;
+    if let Ok(_) | Err(OidcError::Unavailable(_) | OidcError::Overloaded) = vouched {
+        brought.withdrawn();
+    }
     // Whatever came of it, this attempt is over.
     visit.set_cookie(HeaderValue::from_str(&oidc.ended_cookie()).ok());
     let Vouched { email, return_to } = match vouched {

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -79,19 +79,29 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// Attempts that were finished, for as long as their cookies would open: each is good for one answer.
+/// Attempts that were finished, for as long as their cookies would open: each is good for one sign-in. Only those are
+/// noted that the provider stood by, or whoever makes up answers could fill it and keep everybody else out.
 #[derive(Debug, Default)]
 pub(super) struct Finished(Mutex<HashMap<String, i64>>);
 
 impl Finished {
-    /// Notes that this one is being finished. False: it was before, or too many are.
+    /// Whether this one is.
+    pub(super) fn knows(&self, attempt: &Attempt) -> bool {
+        self.lock().contains_key(&attempt.state)
+    }
+
+    /// Notes that this one is. False: it was before, or too many are.
     pub(super) fn note(&self, attempt: &Attempt, now: Timestamp) -> bool {
-        let mut finished = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut finished = self.lock();
         if finished.len() >= MOST_FINISHED {
             let lifetime = i64::try_from(LIFETIME.as_secs()).unwrap_or(i64::MAX);
             finished.retain(|_, begun| now.seconds().saturating_sub(*begun) <= lifetime);
         }
         finished.len() < MOST_FINISHED && finished.insert(attempt.state.clone(), attempt.begun).is_none()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,7 +152,8 @@ mod tests {
         assert!(one.state != other.state && one.nonce != other.nonce && one.verifier != other.verifier);
         assert!(one.state != one.nonce && one.nonce != one.verifier);
         let finished = Finished::default();
-        assert!(finished.note(&one, NOW) && finished.note(&other, NOW));
+        assert!(!finished.knows(&one) && finished.note(&one, NOW) && finished.note(&other, NOW));
+        assert!(finished.knows(&one));
         assert!(!finished.note(&one, NOW) && !finished.note(&other, NOW.after(LIFETIME)));
     }
 }

@@ -5,7 +5,7 @@
 //! business: nothing is created by itself.
 //!
 //! What an answer must pass: the browser still holds the sealed attempt that it began here (no answer of somebody else's
-//! sign-in), its `state` is that attempt's and was not used before, the provider names itself if it names anybody (no
+//! sign-in), its `state` is that attempt's, of which no sign-in came before, the provider names itself if it names anybody (no
 //! mix-up, RFC 9207), the code is redeemed with the attempt's verifier (no stolen code), and the identity token is signed
 //! by the provider, for us, now, with the attempt's nonce and a verified e-mail address.
 
@@ -136,7 +136,7 @@ impl Oidc {
         let attempt =
             cookie.and_then(|sealed| Attempt::open(sealed, &self.seal, now)).ok_or(OidcError::NotBegun)?;
         let answer = Answer::read(query).ok_or(OidcError::NotBegun)?;
-        if !same(&answer.state, &attempt.state) || !self.finished.note(&attempt, now) {
+        if !same(&answer.state, &attempt.state) || self.finished.knows(&attempt) {
             return Err(OidcError::NotBegun);
         }
         let _place = self.places.try_acquire().map_err(|_| OidcError::Overloaded)?;
@@ -156,6 +156,10 @@ impl Oidc {
             nonce: &attempt.nonce,
         };
         let email = self.provider.redeem(&known, &redeemed).await?;
+        // Of two that came at once with codes that are both good, one is it.
+        if !self.finished.note(&attempt, now) {
+            return Err(OidcError::NotBegun);
+        }
         Ok(Vouched { email, return_to: attempt.return_to.clone() })
     }
 

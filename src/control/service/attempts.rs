@@ -74,6 +74,10 @@ pub(super) struct Attempt {
     bucket: Arc<Mutex<Bucket>>,
 }
 
+/// An answer that an address has brought from an identity provider: counted as wrong until it is known not to be.
+#[derive(Debug)]
+pub struct Brought(Arc<Mutex<Bucket>>);
+
 /// Too often: wait so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait(pub(super) Duration);
@@ -104,10 +108,7 @@ impl Attempts {
         let now = self.0.clock.uptime();
         {
             let mut bucket = lock(&bucket);
-            bucket.drain(now, per_address);
-            if bucket.level + 1.0 > f64::from(per_address.get()) {
-                return Err(Wait(MINUTE));
-            }
+            bucket.has_room(now, per_address)?;
             let mut row = lock(&row);
             let passed = now.saturating_sub(row.last);
             if let Some(rest) = row.pace().checked_sub(passed).filter(|rest| !rest.is_zero()) {
@@ -118,6 +119,17 @@ impl Attempts {
             row.last = now;
         }
         Ok(Attempt { attempts: self.clone(), account, address, row, bucket })
+    }
+
+    /// One more answer of an identity provider from this address: each makes us ask the provider.
+    pub(super) fn bring(&self, address: IpAddr, per_address: NonZeroU32) -> Result<Brought, Wait> {
+        let bucket = self.0.addresses.get_with(network_of(address), Arc::default);
+        {
+            let mut bucket = lock(&bucket);
+            bucket.has_room(self.0.clock.uptime(), per_address)?;
+            bucket.level += 1.0;
+        }
+        Ok(Brought(bucket))
     }
 }
 
@@ -138,8 +150,14 @@ impl Attempt {
     }
 
     fn give_back(&self) {
-        let mut bucket = lock(&self.bucket);
-        bucket.level = (bucket.level - 1.0).max(0.0);
+        lock(&self.bucket).give_back();
+    }
+}
+
+impl Brought {
+    /// It was right, or could not be judged.
+    pub fn withdrawn(self) {
+        lock(&self.0).give_back();
     }
 }
 
@@ -154,6 +172,16 @@ impl Row {
 }
 
 impl Bucket {
+    /// Whether one more may be wrong.
+    fn has_room(&mut self, now: Duration, per_minute: NonZeroU32) -> Result<(), Wait> {
+        self.drain(now, per_minute);
+        if self.level + 1.0 > f64::from(per_minute.get()) { Err(Wait(MINUTE)) } else { Ok(()) }
+    }
+
+    fn give_back(&mut self) {
+        self.level = (self.level - 1.0).max(0.0);
+    }
+
     fn drain(&mut self, now: Duration, per_minute: NonZeroU32) {
         let minutes = now.saturating_sub(self.at).as_secs_f64() / MINUTE.as_secs_f64();
         self.level = (self.level - minutes * f64::from(per_minute.get())).max(0.0);

@@ -169,6 +169,10 @@ impl Control {
         invitations::close(&mut work.tx, org, &user.email, invitations::Into::Place(team), work.now).await?;
         // Who is a member nowhere is in no group either, or would be back in all of them on the day they return.
         if memberships::of_user(&mut work.tx, user.id).await?.is_empty() {
+            let book = rights.book(profile);
+            for role in groups::of_user(&mut work.tx, user.id).await?.iter().flat_map(|group| &group.roles) {
+                may_change(&book, &work.who, &Boundary::Org(org), Some(role), None)?;
+            }
             groups::remove_from_all(&mut work.tx, user.id).await?;
         }
         let detail = json!({ "email": user.email, "before": before.role });

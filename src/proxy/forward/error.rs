@@ -51,7 +51,7 @@ impl std::fmt::Display for Late {
 impl From<ConnectError> for ForwardError {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Refused(_) => Self::Unreachable(error),
+            ConnectError::Failed(_) | ConnectError::Nowhere => Self::Unreachable(error),
             ConnectError::Slow => Self::Timeout(Late::Connect),
             ConnectError::Crowded => Self::Overloaded,
         }

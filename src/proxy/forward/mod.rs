@@ -39,7 +39,7 @@ pub use self::{
 use super::{
     body::Inbound,
     headers::{HeaderRules, binds_connection},
-    upstream::{Connection, Tried, Upstream},
+    upstream::{ConnectError, Connection, Tried, Upstream},
 };
 use crate::domain::access::Permit;
 
@@ -105,10 +105,11 @@ async fn answer(
     let mut retries = upstream.config().retries;
     let again = if retries > 0 { copy(&request) } else { None };
     let mut tried = Tried::default();
-    let mut failure = ForwardError::Overloaded;
+    let mut failure = ForwardError::Unreachable(ConnectError::Nowhere);
     let mut fresh = false;
-    while let Some(target) = upstream.choose(tried) {
-        let mut connection = match upstream.connection(target, fresh).await {
+    upstream.known().await;
+    while let Some((target, pool)) = upstream.choose(tried) {
+        let mut connection = match upstream.connection(&pool, fresh).await {
             Ok(connection) => connection,
             Err(error) => {
                 tried.add(target);
@@ -119,7 +120,7 @@ async fn answer(
             }
         };
         if !request.headers().contains_key(HOST) {
-            let authority = connection.target().authority.as_str();
+            let authority = connection.member().authority();
             request.headers_mut().extend(HeaderValue::try_from(authority).ok().map(|host| (HOST, host)));
         }
         let (next, error) = match exchange(&mut connection, request, progress, patience).await {

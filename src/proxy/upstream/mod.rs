@@ -1,15 +1,30 @@
 //! The backends, as one worker sees them: which copies there are, and the connections open to each.
 //!
-//! Every worker has its own, on its own thread: nothing in here is shared, locked or sent. What bounds an upstream
-//! as a whole, `max_connections`, is divided among the workers.
+//! Every worker has its own, on its own thread: no connection is shared, locked or sent. What bounds an upstream as a
+//! whole, `max_connections`, is divided among the workers. What the node knows as a whole - which addresses there are,
+//! and which of them are well - is the [`Fleet`]'s, and only read here.
 
 mod balance;
+mod fleet;
+mod member;
 mod pool;
+mod resolve;
 
-use std::{cell::Cell, num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    num::NonZeroUsize,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
-pub use self::pool::{ConnectError, Connection};
 use self::{balance::Turn, pool::Pool};
+pub use self::{
+    fleet::{Fleet, FleetError, Fleets},
+    member::Member,
+    pool::{ConnectError, Connection},
+    resolve::{Looking, Resolve, System, Tending},
+};
 use crate::{config, proxy::route::Routes};
 
 /// The upstreams of all routes.
@@ -31,30 +46,39 @@ pub struct Worker {
 /// One upstream.
 #[derive(Debug)]
 pub struct Upstream {
-    config: Arc<config::Upstream>,
-    pools: Vec<Rc<Pool>>,
+    fleet: Arc<Fleet>,
+    pools: RefCell<Pools>,
+    /// This worker's part of `max_connections`.
+    share: Option<usize>,
     turn: Turn,
     /// Counts sweeps. Ages are measured in them, so that no request reads a clock.
     now: Rc<Cell<u32>>,
+}
+
+/// A pool for each place of a list, in its order.
+#[derive(Debug)]
+struct Pools {
+    generation: u64,
+    list: Vec<Rc<Pool>>,
 }
 
 impl Upstreams {
     /// The upstreams of these routes. Those of `previous` that have not changed stay, with their connections.
     ///
     /// Call it inside the worker's `LocalSet`: idle connections are swept by a task there.
-    pub fn new(routes: &Routes, worker: Worker, previous: Option<&Self>) -> Self {
+    pub fn new(routes: &Routes, fleets: &Fleets, worker: Worker, previous: Option<&Self>) -> Self {
         let mut known: Vec<Rc<Upstream>> =
             previous.map(|old| old.by_route.iter().flatten().cloned().collect()).unwrap_or_default();
-        let mut upstream = |wanted: &Arc<config::Upstream>| {
-            if let Some(same) = known.iter().find(|known| *known.config == **wanted) {
+        let mut upstream = |fleet: &Arc<Fleet>| {
+            if let Some(same) = known.iter().find(|known| Arc::ptr_eq(&known.fleet, fleet)) {
                 return Rc::clone(same);
             }
-            let new = Upstream::new(wanted, worker);
+            let new = Upstream::new(fleet, worker);
             known.push(Rc::clone(&new));
             new
         };
         let of = |route: &config::Route| match &route.destination {
-            config::Destination::Upstream(wanted) => Some(upstream(wanted)),
+            config::Destination::Upstream(wanted) => fleets.find(&wanted.name).map(&mut upstream),
             config::Destination::Control => None,
         };
         Self { by_route: routes.iter().map(of).collect() }
@@ -69,55 +93,90 @@ impl Upstreams {
 
 impl Upstream {
     /// An upstream without connections yet. Call it inside the worker's `LocalSet`.
-    pub fn new(config: &Arc<config::Upstream>, worker: Worker) -> Rc<Self> {
+    pub fn new(fleet: &Arc<Fleet>, worker: Worker) -> Rc<Self> {
         let now = Rc::new(Cell::new(0));
-        let share = config.max_connections.map(|all| share(all.get(), worker));
-        let pool = |target: &config::Target| Rc::new(Pool::new(target.clone(), share, Rc::clone(&now)));
-        let upstream = Rc::new(Self {
-            config: Arc::clone(config),
-            pools: config.targets.iter().map(pool).collect(),
-            turn: Turn::new(worker.index),
-            now,
-        });
+        let share = fleet.config().max_connections.map(|all| share(all.get(), worker));
+        let pools = RefCell::new(Pools { generation: u64::MAX, list: Vec::new() });
+        let upstream =
+            Rc::new(Self { fleet: Arc::clone(fleet), pools, share, turn: Turn::new(worker.index), now });
+        upstream.follow();
         upstream.sweep_while_used();
         upstream
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.config.name
+        &self.config().name
     }
 
     /// Its configuration.
     pub fn config(&self) -> &config::Upstream {
-        &self.config
+        self.fleet.config()
     }
 
     /// Requests of this worker that were sent and not answered to the end yet.
     pub fn in_flight(&self) -> usize {
-        self.pools.iter().map(|pool| pool.in_flight()).sum()
+        self.pools.borrow().list.iter().map(|pool| pool.in_flight()).sum()
     }
 
-    /// A target that was not tried yet, as a bit to add to `tried`.
-    pub(super) fn choose(&self, tried: Tried) -> Option<usize> {
-        let candidates = self.pools.iter().enumerate().filter(|(at, _)| !tried.contains(*at));
+    /// Completes when there is somewhere to go, or when there was nothing for `timeouts.connect`: a name has not been
+    /// looked up yet.
+    pub(super) async fn known(&self) {
+        self.follow();
+        if self.pools.borrow().list.is_empty() {
+            self.fleet.known(self.config().timeouts.connect).await;
+        }
+    }
+
+    /// A place that was not tried yet, with its number to add to `tried`.
+    pub(super) fn choose(&self, tried: Tried) -> Option<(usize, Rc<Pool>)> {
+        self.follow();
+        let Pools { list, .. } = &*self.pools.borrow();
+        let candidates = list.iter().enumerate().filter(|(at, _)| !tried.contains(*at));
         let candidates = candidates.map(|(at, pool)| (at, pool.is_avoided(), pool.in_flight()));
-        self.turn.choose(self.config.balance, self.pools.len(), candidates)
+        let chosen = self.turn.choose(self.config().balance, list.len(), candidates)?;
+        Some((chosen, Rc::clone(list.get(chosen)?)))
     }
 
-    /// A connection to that target; one that is idle, or a new one, which may be insisted upon.
-    pub(super) async fn connection(&self, target: usize, fresh: bool) -> Result<Connection, ConnectError> {
-        let pool = self.pools.get(target).ok_or(ConnectError::Crowded)?;
-        let outcome = pool.connection(self.config.timeouts.connect, fresh).await;
-        if let Err(ConnectError::Refused(_) | ConnectError::Slow) = &outcome {
-            pool.avoid_for_now();
+    /// A connection to that place; one that is idle, or a new one, which may be insisted upon.
+    pub(super) async fn connection(&self, pool: &Rc<Pool>, fresh: bool) -> Result<Connection, ConnectError> {
+        let outcome = pool.connection(self.config().timeouts.connect, fresh).await;
+        if let Err(error @ (ConnectError::Failed(_) | ConnectError::Slow)) = &outcome
+            && pool.avoid_for_now()
+        {
+            let Member { name, address, .. } = &**pool.member();
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(upstream = self.name(), at = &**name, %address, error, "no connection");
         }
         outcome
     }
 
+    /// Takes over the list of places that is in force. Connections to places that are gone are closed when they are
+    /// not in use.
+    #[inline]
+    fn follow(&self) {
+        if self.pools.borrow().generation != self.fleet.generation() {
+            self.renew();
+        }
+    }
+
+    #[cold]
+    fn renew(&self) {
+        // Read before the list: a list that is newer than its number is only read once more.
+        let generation = self.fleet.generation();
+        let mut pools = self.pools.borrow_mut();
+        let pool = |member: &Arc<Member>| {
+            let same = pools.list.iter().find(|pool| Arc::ptr_eq(pool.member(), member));
+            let new = || Rc::new(Pool::new(Arc::clone(member), self.share, Rc::clone(&self.now)));
+            same.map_or_else(new, Rc::clone)
+        };
+        let list = self.fleet.members().iter().map(pool).collect();
+        *pools = Pools { generation, list };
+    }
+
     /// Closes connections that nobody used for `timeouts.idle`, as long as anybody holds the upstream.
     fn sweep_while_used(self: &Rc<Self>) {
-        let period = (self.config.timeouts.idle / pool::LIFETIME).max(SHORTEST_SWEEP);
+        let period = (self.config().timeouts.idle / pool::LIFETIME).max(SHORTEST_SWEEP);
         let upstream = Rc::downgrade(self);
         // Ends with the upstream, or with the worker's LocalSet.
         tokio::task::spawn_local(async move {
@@ -125,7 +184,8 @@ impl Upstream {
                 tokio::time::sleep(period).await;
                 let Some(upstream) = upstream.upgrade() else { return };
                 upstream.now.set(upstream.now.get().wrapping_add(1));
-                for pool in &upstream.pools {
+                upstream.follow();
+                for pool in &upstream.pools.borrow().list {
                     pool.sweep();
                 }
             }

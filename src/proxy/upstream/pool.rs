@@ -1,4 +1,4 @@
-//! Connections to one target, kept open between requests.
+//! Connections to one place, kept open between requests.
 //!
 //! A connection carries one request at a time and is used again only when hyper has read the answer to its end,
 //! written the request to its end, and seen nothing behind the answer: surplus bytes, an end of stream or an error
@@ -7,8 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt, io,
-    net::SocketAddr,
+    fmt,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -17,19 +16,16 @@ use std::{
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use crate::{
-    config::{Target, TargetHost},
-    proxy::forward::RequestBody,
-};
+use super::member::Member;
+use crate::{proxy::forward::RequestBody, runtime::dial::DialError};
 
-/// The connections to one target.
-pub(super) struct Pool {
-    target: Target,
+/// The connections to one place.
+pub(in crate::proxy) struct Pool {
+    member: Arc<Member>,
     idle: RefCell<Vec<Idle>>,
     /// How many may be in use; none: no bound.
     slots: Option<Arc<Semaphore>>,
@@ -47,9 +43,12 @@ struct Idle {
 /// Why there is no connection; no byte of the request has left.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// It was refused, or its name not found.
-    #[error("cannot connect to the upstream: {0}")]
-    Refused(#[source] io::Error),
+    /// It was refused, or led to somebody else.
+    #[error("{0}")]
+    Failed(#[source] DialError),
+    /// There is nowhere to connect to: no name has an address.
+    #[error("the upstream has no address")]
+    Nowhere,
     /// It was not there within `timeouts.connect`.
     #[error("connecting to the upstream took too long")]
     Slow,
@@ -59,15 +58,19 @@ pub enum ConnectError {
 }
 
 impl Pool {
-    pub(super) fn new(target: Target, bound: Option<usize>, now: Rc<Cell<u32>>) -> Self {
+    pub(super) fn new(member: Arc<Member>, bound: Option<usize>, now: Rc<Cell<u32>>) -> Self {
         Self {
-            target,
+            member,
             idle: RefCell::default(),
             slots: bound.map(|bound| Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS)))),
             in_flight: Cell::new(0),
             now,
             avoided_at: Cell::new(None),
         }
+    }
+
+    pub(super) fn member(&self) -> &Arc<Member> {
+        &self.member
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -79,8 +82,11 @@ impl Pool {
         self.avoided_at.get().is_some_and(|at| self.now.get().wrapping_sub(at) <= 1)
     }
 
-    pub(super) fn avoid_for_now(&self) {
+    /// Whether that is news.
+    pub(super) fn avoid_for_now(&self) -> bool {
+        let news = !self.is_avoided();
         self.avoided_at.set(Some(self.now.get()));
+        news
     }
 
     /// An idle connection, unless `fresh`, or a new one. Each of the waits, for a slot and for the connection, ends after `patience`.
@@ -97,7 +103,7 @@ impl Pool {
             return Ok(Connection::new(self, sender, slot, true));
         }
         let sender = match timeout(patience, self.open()).await {
-            Ok(opened) => opened.map_err(ConnectError::Refused)?,
+            Ok(opened) => opened.map_err(ConnectError::Failed)?,
             Err(_) => return Err(ConnectError::Slow),
         };
         self.avoided_at.set(None);
@@ -119,15 +125,10 @@ impl Pool {
         None
     }
 
-    async fn open(&self) -> io::Result<SendRequest<RequestBody>> {
-        let port = self.target.port;
-        let stream = match &self.target.host {
-            TargetHost::Address(ip) => TcpStream::connect(SocketAddr::new(*ip, port)).await?,
-            TargetHost::Name(name) => TcpStream::connect((name.as_str(), port)).await?,
-        };
-        stream.set_nodelay(true)?;
-        let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream));
-        let (sender, driver) = handshake.await.map_err(io::Error::other)?;
+    async fn open(&self) -> Result<SendRequest<RequestBody>, DialError> {
+        let stream = TokioIo::new(self.member.dial().await?);
+        let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(stream);
+        let (sender, driver) = handshake.await.map_err(std::io::Error::other)?;
         // Ends with the connection: when the other side closes it, when it breaks, when its sender is dropped. What
         // breaks it is told to whoever waits for an answer; nobody waits on an idle one.
         tokio::task::spawn_local(async move {
@@ -155,7 +156,7 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let idle = self.idle.try_borrow().map_or(0, |idle| idle.len());
-        write!(f, "{} ({} in flight, {idle} idle)", self.target, self.in_flight.get())
+        write!(f, "{} ({} in flight, {idle} idle)", self.member.name, self.in_flight.get())
     }
 }
 
@@ -211,8 +212,8 @@ impl Connection {
         self.reused
     }
 
-    pub(in crate::proxy) fn target(&self) -> &Target {
-        &self.pool.target
+    pub(in crate::proxy) fn member(&self) -> &Member {
+        &self.pool.member
     }
 
     /// Whatever happens, nobody may have it after this request.

@@ -4,6 +4,7 @@
 //! a process happens to have installed. Its suites are authenticated encryption with forward secrecy alone, in TLS 1.2
 //! as in 1.3; there is no compression, no renegotiation and no early data in it.
 
+pub mod client;
 mod pem;
 
 use std::sync::Arc;

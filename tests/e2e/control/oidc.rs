@@ -192,6 +192,20 @@ fn an_answer_is_for_the_browser_that_asked() {
     }
 }
 
+/// Answers that are made up cost the provider's work and a line in the log: an address has as many as wrong passwords.
+#[test]
+fn answers_that_are_made_up_are_throttled() {
+    let upstream = Upstream::echo();
+    let setup = Setup::offload(&upstream)
+        .set("auth.failures_per_minute.ip", 5)
+        .set("oidc.issuer", "http://127.0.0.1:9/unused")
+        .set("oidc.client_id", "latchgate");
+    let program = Site::new(setup).serve();
+    let made_up = |_| program.anonymous().get("/.latchgate/oidc/callback?code=x&state=y").status;
+    let answers: Vec<u16> = (0..7).map(made_up).collect();
+    assert_eq!(answers, [400, 400, 400, 400, 400, 429, 429]);
+}
+
 /// L314: nobody is sent elsewhere after signing in.
 #[test]
 fn nobody_is_sent_elsewhere() {

@@ -275,23 +275,38 @@ fn a_request_under_way_is_answered_at_the_end() {
 #[test]
 fn slow_forms_do_not_keep_the_api_waiting() {
     let upstream = Upstream::echo();
-    let site = Site::new(setup(&upstream).set("limits.request_timeout", "1s"));
+    let proxies = vec!["127.0.0.0/8"];
+    let settings =
+        setup(&upstream).set("limits.request_timeout", "1s").set("listen.trusted_proxies", proxies);
+    let site = Site::new(settings);
     let key = site.key(&["--scopes", "api_key:read"]).text;
     let program = site.serve();
-    let head = "POST /.latchgate/sign-in HTTP/1.1\r\nHost: gw\r\nContent-Length: 100\r\n\
-                Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n\r\n";
-    let mut slow: Vec<_> = (0..256).map(|_| program.gateway().connect()).collect();
-    for client in &mut slow {
-        client.send(head);
-    }
-    for client in &mut slow {
-        // From here on its form is waited for.
-        client.receive_bytes("HTTP/1.1 100 Continue\r\n\r\n".len());
-    }
-    assert_eq!(program.anonymous().verdict("/.latchgate/sign-in"), "503 overloaded");
+    let slow_forms_of = |address: &str| {
+        let head = format!(
+            "POST /.latchgate/sign-in HTTP/1.1\r\nHost: gw\r\nX-Forwarded-For: {address}\r\nContent-Length: 100\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n\r\n"
+        );
+        let mut slow: Vec<_> = (0..128).map(|_| program.gateway().connect()).collect();
+        for client in &mut slow {
+            client.send(&head);
+        }
+        for client in &mut slow {
+            // From here on its form is waited for.
+            client.receive_bytes("HTTP/1.1 100 Continue\r\n\r\n".len());
+        }
+        slow
+    };
+    let page_for = |address: &str| {
+        let asked = program.anonymous().request("GET", "/.latchgate/sign-in");
+        asked.header("X-Forwarded-For", address).send().status
+    };
+    let mut slow = slow_forms_of("192.0.2.1");
+    assert_eq!((page_for("192.0.2.1"), page_for("192.0.2.2")), (503, 200), "nobody keeps all others out");
+    let _further = slow_forms_of("192.0.2.3");
+    assert_eq!(page_for("192.0.2.2"), 503);
     assert_eq!(program.key(&key).verdict("/v1/api-keys"), "200");
     assert_eq!(program.admin().anonymous().verdict("/.latchgate/sign-in"), "200");
     let answer = slow.remove(0).receive();
     assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
-    wait::until("the places to be free", || program.anonymous().get("/.latchgate/sign-in").status == 200);
+    wait::until("the places to be free", || page_for("192.0.2.1") == 200);
 }

@@ -22,6 +22,7 @@ mod path;
 mod record;
 mod session;
 mod signed;
+mod targets;
 mod throttle;
 mod upstream;
 mod webhook;

@@ -2,6 +2,7 @@
 
 pub mod asker;
 pub mod browser;
+pub mod front;
 pub mod gateway;
 pub mod http;
 pub mod issuer;

@@ -94,6 +94,18 @@ async fn an_answer_belongs_to_the_browser_that_asked_and_once() {
     not_begun(bench.oidc.finish(&answer(&state), Some(&late)).await);
 }
 
+/// Whoever makes answers up uses up nothing that others need.
+#[tokio::test]
+async fn answers_that_are_made_up_keep_nobody_out() {
+    let (bench, _folder) = Bench::new(None).await;
+    for _ in 0..20_001 {
+        let (cookie, state) = bench.begin("/").await;
+        let made_up = bench.oidc.finish(&format!("error=x&state={state}"), Some(&cookie)).await;
+        assert_eq!(made_up, Err(OidcError::Declined("x".into())));
+    }
+    assert!(bench.sign_in().await.is_ok());
+}
+
 /// RFC 9207: an answer that another provider gave is not this one's.
 #[tokio::test]
 async fn another_providers_answer_is_not_taken() {

@@ -136,7 +136,10 @@ pub(super) async fn end_in(
 }
 
 async fn end_own(work: &mut Work<'_>, id: SessionId, user: UserId) -> Result<(), ServiceError> {
-    let Ok(held) = own(&mut work.tx, id, user).await else { return Ok(()) };
+    let held = match own(&mut work.tx, id, user).await {
+        Err(ServiceError::NotFound { .. }) => return Ok(()),
+        held => held?,
+    };
     if sessions::end(&mut work.tx, id, work.now).await? {
         let user = crate::store::users::find(&mut work.tx, user).await?;
         let user = user.ok_or_else(|| ServiceError::not_found("session", id))?;

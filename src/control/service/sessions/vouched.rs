@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use super::SignedIn;
 use crate::{
-    control::service::{Caller, Control, ServiceError},
+    control::service::{
+        Caller, Control, ServiceError,
+        attempts::{self, Brought, Wait},
+    },
     domain::id::SessionId,
     store::users::{self, User},
 };
@@ -21,6 +24,20 @@ pub struct VouchedFor {
 }
 
 impl Control {
+    /// Somebody brings a provider's answer, which is not judged yet. Wrong ones count as wrong passwords of their
+    /// address do.
+    ///
+    /// # Errors
+    /// [`ServiceError::TooManyFailures`].
+    pub fn bring_answer(&self, from: Option<IpAddr>) -> Result<Brought, ServiceError> {
+        let address = from.unwrap_or(attempts::NOWHERE);
+        let brought = self.0.attempts.bring(address, self.settings().failures_per_address);
+        brought.map_err(|Wait(wait)| {
+            tracing::info!(client = %address, "user.sign_in_throttled");
+            ServiceError::TooManyFailures { wait }
+        })
+    }
+
     /// Makes a session for whoever has this e-mail address. Nobody gets an account by it.
     ///
     /// # Errors

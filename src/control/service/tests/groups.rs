@@ -315,3 +315,19 @@ async fn organizations_have_roles_of_their_own() {
     refused(control.add_to_group(OPERATOR, "Theirs", "ada@acme.example").await, "not_found");
     refused(control.find_role(OPERATOR, "Reader").await, "conflict");
 }
+
+/// Who may take nobody out of a group may not do so by taking them out of everything.
+#[tokio::test]
+async fn whom_a_group_makes_more_is_not_removed_by_less() {
+    let platform = Platform::new("cortex").await;
+    let control = &platform.control;
+    let ada = platform.person("ada", "account_admin").await;
+    let (bo, cyd) = (platform.person("bo", "none").await, platform.person("cyd", "none").await);
+    platform.role(&ada, "Clerk", "member:remove member:update member:read").await;
+    control.set_role(&ada, "bo@acme.example", None, Some("Clerk")).await.unwrap();
+    platform.group(&ada, "Heads", &["account_admin"], &["cyd"]).await;
+    refused(control.remove_member(&bo, "cyd@acme.example", None).await, "forbidden");
+    assert!(control.list_groups(&cyd, None, None, &Page::default()).await.is_ok(), "she is who she was");
+    // Whoever may give what the group carries may.
+    control.remove_member(&ada, "cyd@acme.example", None).await.unwrap();
+}

@@ -35,7 +35,7 @@ use crate::{
     proxy::{
         body::{Hold, Places},
         headers::{Hop, Pseudonym, authority},
-        upstream::{Upstream, Worker},
+        upstream::{Fleet, Upstream, Worker},
     },
 };
 
@@ -164,8 +164,8 @@ const SOON: Duration = Duration::from_millis(60);
 async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
     let target = |address: &SocketAddr| config::Target {
         authority: address.to_string().parse().unwrap(),
-        host: config::TargetHost::Address(address.ip()),
-        port: address.port(),
+        place: config::Place::Address(*address),
+        tls: false,
     };
     let config = config::Upstream {
         name: "backend".into(),
@@ -174,9 +174,12 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
         max_connections: NonZeroU32::new(settings.max_connections),
         timeouts: settings.timeouts,
         retries: settings.retries,
+        protocol: config::Protocol::Http1,
+        tls: config::UpstreamTls::default(),
+        health: None,
     };
     let alone = Worker { index: 0, of: NonZeroUsize::MIN };
-    let upstream = Upstream::new(&Arc::new(config), alone);
+    let upstream = Upstream::new(&Arc::new(Fleet::new(0, &Arc::new(config)).unwrap()), alone);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = Gateway {
         address: listener.local_addr().unwrap(),

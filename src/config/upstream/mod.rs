@@ -1,17 +1,18 @@
 //! `[[upstream]]`: the backends behind the gateway.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
+mod health;
+mod target;
+
+use std::{net::IpAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+
+pub(super) use self::target::host_name;
+pub use self::{
+    health::Health,
+    target::{Place, Target},
 };
-
-use http::uri::Authority;
-
 use super::{
-    listen::{LOOPBACKS, Listen, reaches},
+    jwt::word,
+    listen::Listen,
     quantity::timeout,
     raw::{Item, Problem, Section},
     suggest,
@@ -26,32 +27,18 @@ pub struct Upstream {
     pub targets: Vec<Target>,
     /// How a target is chosen.
     pub balance: Balance,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// Connections per target; none: no bound.
     pub max_connections: Option<NonZeroU32>,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// Further attempts, only when no byte reached the upstream or the method is idempotent.
     pub retries: u32,
-}
-
-/// Where one copy of the backend listens. Plain HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// As it stands in `Host` when the client sent none, and in metrics: without the port 80.
-    pub authority: Authority,
-    /// A name to look up, or an address.
-    pub host: TargetHost,
-    /// Never 0.
-    pub port: u16,
-}
-
-/// The host of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum TargetHost {
-    /// Looked up when a connection is made; lower case.
-    Name(String),
-    /// Connected to as it is.
-    Address(IpAddr),
+    /// How `https://` targets are known.
+    pub tls: UpstreamTls,
+    /// How targets are asked whether they are well; none: they are not.
+    pub health: Option<Health>,
 }
 
 /// How a target is chosen.
@@ -74,10 +61,22 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
-    }
+/// What is spoken with a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1: a request at a time on each connection.
+    Http1,
+    /// HTTP/2: by agreement in TLS (ALPN), without asking elsewhere.
+    H2,
+}
+
+/// How `https://` targets are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The authorities that are believed, and no others; none: the platform's.
+    pub ca: Option<PathBuf>,
+    /// The name, or the address, that the certificate must be for; none: the target's own.
+    pub server_name: Option<String>,
 }
 
 /// The upstreams of a file while it is read.
@@ -120,20 +119,29 @@ impl Upstreams {
         if let Some(name) = name.as_deref().filter(|name| self.names().any(|taken| taken == *name)) {
             section.refuse("name", format!("{name:?} is the name of an earlier upstream"), r#""scanner-2""#);
         }
-        let targets = section.need_list("targets", TARGETS, |item| target(item, listen)).unwrap_or_default();
+        let targets =
+            section.need_list("targets", TARGETS, |item| target::target(item, listen)).unwrap_or_default();
         if let Some(double) = targets.iter().enumerate().find(|(index, one)| targets[..*index].contains(one))
         {
             section.refuse("targets", format!("{} stands there twice", double.1), TARGETS);
         }
+        let has_tls = section.has("tls");
+        if has_tls && !targets.iter().any(|target| target.tls) {
+            section.warn("tls", "is for https:// targets, and there is none");
+        }
+        let has_health = section.has("health");
         let upstream = Upstream {
             name: name.clone().unwrap_or_default(),
             targets,
             balance: section.read("balance", r#""least_request""#, balance).unwrap_or(Balance::LeastRequest),
+            protocol: section.read("protocol", r#""http1""#, protocol).unwrap_or(Protocol::Http1),
             max_connections: section
                 .read("max_connections", "0", |item| item.number(0..=10_000_000))
                 .and_then(NonZeroU32::new),
             timeouts: section.section("timeouts", Timeouts::read),
             retries: section.read("retries", "1", |item| item.number(0..=10)).unwrap_or(1),
+            tls: section.section("tls", UpstreamTls::read),
+            health: has_health.then(|| section.section("health", Health::read)).flatten(),
         };
         match name {
             Some(_) if !upstream.targets.is_empty() => self.usable.push(Arc::new(upstream)),
@@ -152,6 +160,35 @@ impl Timeouts {
             connect: span("connect", r#""2s""#, 2),
             response: span("response", r#""60s""#, 60),
             idle: span("idle", r#""90s""#, 90),
+        }
+    }
+}
+
+impl UpstreamTls {
+    fn read(section: &mut Section<'_>) -> Self {
+        let findings = section.findings();
+        Self {
+            ca: section.read("ca", r#""upstream-ca.pem""#, |item| Ok(findings.resolve(&word(item)?))),
+            server_name: section.read("server_name", r#""backend.internal""#, server_name),
+        }
+    }
+}
+
+fn server_name(item: &Item) -> Result<String, Problem> {
+    let text = item.text()?;
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Ok(ip.to_string()),
+        Err(_) => host_name(text).ok_or_else(|| format!("{text:?} is no host name and no address")),
+    }
+}
+
+fn protocol(item: &Item) -> Result<Protocol, Problem> {
+    match item.text()? {
+        "http1" => Ok(Protocol::Http1),
+        "h2" => Ok(Protocol::H2),
+        other => {
+            let hint = suggest::did_you_mean(other, ["http1", "h2"]);
+            Err(format!("{other:?} is not http1 or h2{hint}"))
         }
     }
 }
@@ -179,87 +216,6 @@ fn balance(item: &Item) -> Result<Balance, Problem> {
             Err(format!("{other:?} is not least_request or round_robin{hint}"))
         }
     }
-}
-
-/// `http://host[:port]`. The refusals do not print user names: a password stands beside them.
-fn target(item: &Item, listen: &Listen) -> Result<Target, Problem> {
-    let text = item.text()?;
-    if text.starts_with("https://") || text.starts_with("unix:") {
-        return Err(format!("{text:?}: only http:// targets are supported in this version"));
-    }
-    let Some(rest) = text.strip_prefix("http://") else {
-        return Err(format!("{text:?} does not begin with http://"));
-    };
-    if rest.contains('@') {
-        return Err("must not hold a user name".to_owned());
-    }
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains(['/', '?', '#', '\\']) {
-        return Err(format!(
-            "{text:?} is more than a host and a port: the path of a request is passed on as it came"
-        ));
-    }
-    let authority: Authority = authority.parse().map_err(|_| format!("{text:?} names no host"))?;
-    let target = Target::new(&authority).ok_or_else(|| format!("{text:?} is not a host and a port"))?;
-    if let Some((key, address)) = listen.addresses().into_iter().find(|(_, address)| target.reaches(*address))
-    {
-        return Err(format!("{text:?} is the gateway itself ({key} = \"{address}\")"));
-    }
-    Ok(target)
-}
-
-impl Target {
-    fn new(given: &Authority) -> Option<Self> {
-        let port = match given.as_str().strip_prefix(given.host())? {
-            "" => 80,
-            port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
-        };
-        let host = TargetHost::parse(given.host())?;
-        let shown = match &host {
-            TargetHost::Name(name) => name.clone(),
-            TargetHost::Address(IpAddr::V4(ip)) => ip.to_string(),
-            TargetHost::Address(IpAddr::V6(ip)) => format!("[{ip}]"),
-        };
-        let shown = if port == 80 { shown } else { format!("{shown}:{port}") };
-        Some(Self { authority: shown.parse().ok()?, host, port })
-    }
-
-    /// Whether a connection to it arrives at this listener of ours.
-    fn reaches(&self, listener: SocketAddr) -> bool {
-        match &self.host {
-            TargetHost::Address(ip) => reaches(listener, *ip, self.port),
-            TargetHost::Name(name) if name == "localhost" => {
-                LOOPBACKS.into_iter().any(|ip| reaches(listener, ip, self.port))
-            }
-            TargetHost::Name(_) => false,
-        }
-    }
-}
-
-impl TargetHost {
-    fn parse(text: &str) -> Option<Self> {
-        if let Some(v6) = text.strip_prefix('[') {
-            return v6.strip_suffix(']')?.parse().ok().map(|ip| Self::Address(IpAddr::V6(ip)));
-        }
-        if let Ok(v4) = text.parse() {
-            return Some(Self::Address(IpAddr::V4(v4)));
-        }
-        host_name(text).map(Self::Name)
-    }
-}
-
-/// A host name as DNS knows it, in lower case; underscores as container networks have them.
-pub(super) fn host_name(text: &str) -> Option<String> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    };
-    // What ends in a number is an address that did not parse, such as 127.1.
-    let numeric = text.rsplit('.').next().is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
-    (text.len() <= 253 && !numeric && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
 }
 
 const TARGETS: &str = r#"["http://127.0.0.1:9000"]"#;

@@ -1,0 +1,46 @@
+//! One place where a backend answers: an address of one of its targets.
+
+use http::uri::Authority;
+
+use crate::{
+    config::Target,
+    runtime::{
+        dial::{Address, DialError, Stream, dial},
+        tls::client::Server,
+    },
+};
+
+/// One place where a backend answers; all workers share it.
+#[derive(Debug)]
+pub struct Member {
+    /// The place of its target in the configuration.
+    pub(super) target: usize,
+    authority: Authority,
+    pub(super) address: Address,
+    /// Who has to be there; none: connections are in the clear.
+    server: Option<Server>,
+    /// The target, as metrics and logs call it.
+    pub(super) name: Box<str>,
+}
+
+impl Member {
+    pub(super) fn new(target: usize, config: &Target, server: Option<&Server>, address: Address) -> Self {
+        Self {
+            target,
+            authority: config.authority.clone(),
+            address,
+            server: server.cloned(),
+            name: config.to_string().into(),
+        }
+    }
+
+    /// What stands in `Host` when the client sent none.
+    pub fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// Opens a connection to it.
+    pub(super) async fn dial(&self) -> Result<Stream, DialError> {
+        dial(&self.address, self.server.as_ref()).await
+    }
+}
