@@ -19,6 +19,8 @@ pub struct Limits {
     pub header_bytes: ByteSize,
     /// Header lines.
     pub header_count: u16,
+    /// Requests at a time on one connection of HTTP/2.
+    pub h2_streams: NonZeroU32,
     /// The longest request body, in bytes; none: no bound.
     pub body_bytes: Option<NonZeroU64>,
     /// From the first byte of a request to the end of its headers.
@@ -44,6 +46,10 @@ impl Limits {
                 .unwrap_or(MAX_CONNECTIONS),
             header_bytes: section.read("header_bytes", r#""32KiB""#, header_bytes).unwrap_or(HEADER_BYTES),
             header_count: section.read("header_count", "100", |item| item.number(1..=1_000)).unwrap_or(100),
+            h2_streams: section
+                .read("h2_streams", "100", |item| item.number(1..=10_000))
+                .and_then(NonZeroU32::new)
+                .unwrap_or(H2_STREAMS),
             body_bytes: section
                 .read("body_bytes", r#""10MiB""#, size)
                 .and_then(|size| NonZeroU64::new(size.0)),
@@ -65,6 +71,7 @@ fn header_bytes(item: &Item) -> Result<ByteSize, Problem> {
 }
 
 const MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+const H2_STREAMS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 const HEADER_BYTES: ByteSize = ByteSize(32 << 10);
 const LEAST_HEADER_BYTES: ByteSize = ByteSize(8 << 10);
 const MOST_HEADER_BYTES: ByteSize = ByteSize(1 << 20);

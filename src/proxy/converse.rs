@@ -1,118 +1,69 @@
-//! What is said on a connection once it stands: requests and answers, one after the other, until either side has
-//! had enough or the gateway is about to end.
+//! What is said on a connection once it stands: requests and answers, until either side has had enough or the gateway
+//! is about to end. In HTTP/1 they come one after the other, in HTTP/2 beside each other.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+mod first;
+mod http1;
+mod http2;
+
+use std::{io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header::CONNECTION};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
 };
 
-use super::{
-    peer::Peer,
-    pipeline,
-    record::Turn,
-    reject::Refusal,
-    server::Phase,
-    wire::{Answers, Refusing, Watched, last_words},
-    worker::Worker,
-};
-use crate::config::Limits;
+use self::first::Reread;
+pub use self::first::Spoken;
+use super::{peer::Peer, server::Phase, worker::Worker};
 
-/// hyper's own default; keeping it keeps the header table off the heap.
-const DEFAULT_HEADER_COUNT: usize = 100;
-/// The smallest head buffer that hyper takes.
-const SMALLEST_BUFFER: usize = 8192;
 /// How long a connection may take to send one more request when the gateway is about to end. A client that keeps a
 /// connection sends without asking whether it is still there; what is on its way when we close is lost to it.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 
-/// Answers the requests of a connection until it ends; an error says that it ended early.
+/// Answers the requests of a connection until it ends; an error says that it ended early. `spoken` is what was agreed on
+/// before; both kinds of HTTP are served on a connection on which nothing was.
 pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
+    mut stream: S,
     peer: Rc<Peer>,
     worker: Rc<Worker>,
     mut phase: watch::Receiver<Phase>,
-) -> hyper::Result<()> {
-    let limits = worker.serving().snapshot.limits.clone();
-    let turn = Rc::new(Turn::default());
-    let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
-    let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
-    let wire = Refusing::new(wire, unread);
-    let its_turn = turn;
-    let closing = Rc::new(Cell::new(false));
-    let is_closing = Rc::clone(&closing);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        watch.mark(&mut request);
-        let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
-        let is_closing = Rc::clone(&is_closing);
-        async move {
-            let mut answered = pipeline::handle(&worker, &peer, &turn, request).await;
-            if is_closing.get()
-                && let Ok(response) = &mut answered
-            {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            answered
-        }
-    });
-    let serving = http(&limits).serve_connection(TokioIo::new(wire), service);
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        outcome = &mut serving => outcome,
-        () = draining(&mut phase) => {
-            closing.set(true);
-            if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
-                outcome
+    spoken: Spoken,
+) -> io::Result<()> {
+    match spoken {
+        Spoken::Http1 => http1::serve(stream, peer, worker, &mut phase).await,
+        Spoken::Http2 => http2::serve(stream, peer, worker, &mut phase).await,
+        Spoken::Unknown => {
+            let patience = worker.serving().snapshot.limits.header_timeout;
+            let Some((said, is_http2)) = first_words(&mut stream, patience, &mut phase).await? else {
+                return Ok(());
+            };
+            let stream = Reread::new(said, stream);
+            if is_http2 {
+                http2::serve(stream, peer, worker, &mut phase).await
             } else {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+                http1::serve(stream, peer, worker, &mut phase).await
             }
         }
     }
 }
 
-/// What a connection says to what hyper could not read.
-struct Unread {
-    turn: Rc<Turn>,
-    worker: Rc<Worker>,
-    peer: Rc<Peer>,
-}
-
-impl Answers for Unread {
-    fn is_answering(&self) -> bool {
-        self.turn.is_taken()
-    }
-
-    fn flushed(&self) {
-        self.turn.flushed();
-    }
-
-    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
-        let id = self.worker.refused_unread(&self.peer, refusal);
-        let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
-        last_words(response.headers_mut(), id, self.worker.gateway.clock.now());
-        response
-    }
+/// What a client begins with, and whether that is HTTP/2. None when it says nothing in time.
+async fn first_words<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    patience: Duration,
+    phase: &mut watch::Receiver<Phase>,
+) -> io::Result<Option<(Bytes, bool)>> {
+    let mut words = std::pin::pin!(tokio::time::timeout(patience, first::words(stream)));
+    let said = tokio::select! {
+        said = &mut words => said,
+        () = draining(phase) => tokio::time::timeout(LAST_REQUEST, words).await.and_then(|said| said),
+    };
+    said.ok().transpose()
 }
 
 /// Completes when connections are to finish. What the channel lends is given back here: whoever holds on to it
 /// would keep the next phase from being announced.
 async fn draining(phase: &mut watch::Receiver<Phase>) {
     drop(phase.wait_for(|phase| *phase != Phase::Running).await);
-}
-
-fn http(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.header_bytes.as_usize().max(SMALLEST_BUFFER));
-    if usize::from(limits.header_count) != DEFAULT_HEADER_COUNT {
-        http.max_headers(usize::from(limits.header_count));
-    }
-    http
 }

@@ -9,8 +9,8 @@
 use std::{borrow::Cow, convert::Infallible, rc::Rc};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
+use http::{Method, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
+use http_body::Body as _;
 
 use super::{
     admit::{Admitted, admit},
@@ -33,12 +33,27 @@ pub async fn handle(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
     turn: &Rc<Turn>,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
 ) -> Result<Response<Recorded<Body>>, Infallible> {
     let mut exchange = Exchange::begin(worker, peer, turn, &request);
-    let outcome = serve(&mut exchange, request.map(Inbound::from)).await;
-    let response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));
+    let is_head = *request.method() == Method::HEAD;
+    let outcome = serve(&mut exchange, request).await;
+    let mut response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));
+    if is_head {
+        without_body(&mut response);
+    }
     Ok(exchange.answer(response))
+}
+
+/// The answer to a HEAD says how long the body would be. hyper leaves it out in HTTP/1 alone.
+fn without_body(response: &mut Response<Body>) {
+    if let Body::Own(body) = response.body() {
+        let length = body.size_hint().exact();
+        *response.body_mut() = Body::from(Bytes::new());
+        if let Some(length) = length {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+    }
 }
 
 async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result<Response<Body>, Refusal> {

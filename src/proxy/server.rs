@@ -11,7 +11,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{converse::converse, peer::Peer, worker::Worker};
+use super::{
+    converse::{Spoken, converse},
+    peer::Peer,
+    worker::Worker,
+};
 use crate::telemetry::metrics::{self, Level};
 
 /// How long to wait when no connection can be accepted, for want of file descriptors mostly.
@@ -147,7 +151,7 @@ async fn connection(
 ) {
     let peer = Rc::new(Peer::new(address, false));
     // A client that hangs up, or sends what is no HTTP, is its own affair.
-    if let Err(error) = converse(stream, peer, worker, phase).await {
+    if let Err(error) = converse(stream, peer, worker, phase, Spoken::Unknown).await {
         tracing::debug!(%error, client = %address, "connection ended early");
     }
     drop(held);

@@ -131,26 +131,40 @@ pub async fn list(
     }))
 }
 
-/// How many active people of the organization, other than `except`, hold `role` in the place.
-pub async fn holders(
+/// Whether somebody who may act holds `role` in the place.
+pub async fn is_held(
     conn: &mut Conn,
     org: OrgId,
     team: Option<TeamId>,
     role: &str,
-    except: UserId,
-) -> Result<i64, StoreError> {
+) -> Result<bool, StoreError> {
     let row = sqlx::query::<Db>(
-        "SELECT 'count' AS name, COUNT(*) AS holders FROM memberships m JOIN users u ON u.id = m.user_id
+        "SELECT m.user_id FROM memberships m JOIN users u ON u.id = m.user_id
          WHERE m.org_id = $1 AND ((m.team_id IS NULL AND $2 IS NULL) OR m.team_id = $2) AND m.role = $3
-         AND m.user_id <> $4 AND u.deactivated_at IS NULL AND u.removed_at IS NULL",
+         AND u.deactivated_at IS NULL AND u.removed_at IS NULL LIMIT 1",
     )
     .bind(org.to_string())
     .bind(team.map(|id| id.to_string()))
     .bind(role)
-    .bind(except.to_string())
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await?;
-    Columns::of(&row, "memberships", "name").number("holders")
+    Ok(row.is_some())
+}
+
+/// Whether a group of the organization carries `role` for a member of it who may act.
+pub async fn is_carried(conn: &mut Conn, org: OrgId, role: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query::<Db>(
+        "SELECT u.id FROM group_roles r JOIN groups g ON g.id = r.group_id
+             JOIN group_members i ON i.group_id = g.id JOIN users u ON u.id = i.user_id
+         WHERE g.org_id = $1 AND u.org_id = g.org_id AND r.role = $2
+         AND u.deactivated_at IS NULL AND u.removed_at IS NULL
+         AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = u.id AND m.org_id = g.org_id) LIMIT 1",
+    )
+    .bind(org.to_string())
+    .bind(role)
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.is_some())
 }
 
 fn parse(row: &Row) -> Result<Membership, StoreError> {

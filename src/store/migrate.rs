@@ -33,6 +33,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "signing", sql: include_str!("migrations/0008_signing.sql") },
     Migration { version: 9, name: "request_log", sql: include_str!("migrations/0009_request_log.sql") },
     Migration { version: 10, name: "notices", sql: include_str!("migrations/0010_notices.sql") },
+    Migration {
+        version: 11,
+        name: "lines_and_pace",
+        sql: include_str!("migrations/0011_lines_and_pace.sql"),
+    },
 ];
 
 /// The schema version this program was built for.

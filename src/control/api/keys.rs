@@ -138,7 +138,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "revoke_key",
         verb: Verb::Post,
         path: "/v1/api-keys/{key_id}/revoke",
-        text: "Ends a key and those that it minted, at once and for ever.",
+        text: "Ends a key and what it made - keys that it minted, a successor by which it renewed itself - at once and for \
+               ever. A successor that somebody else made works on.",
         query: &[],
         body: &[],
         answer: Answer::One(&KEY),

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::{
     Caller, Control, Page, PageOf, ServiceError,
     caller::Who,
-    fields, members, orgs,
+    fields,
+    last_admin::Administered,
+    members, orgs,
     rights::Rights,
     users,
     work::{Deed, Work},
@@ -164,7 +166,9 @@ impl Control {
         if let Some(name) = &changes.name {
             group.name = free_name(&mut work.tx, org, name, Some(group.id)).await?;
         }
+        let administered = self.administered(&mut work, org).await?;
         groups::update(&mut work.tx, &group).await?;
+        administered.still(self.profile(), &mut work.tx).await?;
         let said = |group: &Group| json!({ "name": group.name, "roles": group.roles });
         let detail = json!({ "before": said(&before), "after": said(&group) });
         work.record(deed(&group, "update", "group.updated", detail)).await?;
@@ -177,7 +181,9 @@ impl Control {
         let group = find(&mut work.tx, &work.who, named).await?;
         self.may_manage_groups(&work.who, group.org_id)?;
         self.may_move(&mut work, &group, false).await?;
+        let administered = self.administered(&mut work, group.org_id).await?;
         groups::delete(&mut work.tx, group.id).await?;
+        administered.still(self.profile(), &mut work.tx).await?;
         let detail = json!({ "name": group.name, "roles": group.roles });
         work.record(deed(&group, "delete", "group.deleted", detail)).await?;
         work.changed(&Subject::Org(group.org_id)).await?;
@@ -219,11 +225,13 @@ impl Control {
             return Err(ServiceError::not_found("user", &user.email));
         }
         self.may_move(&mut work, &group, into).await?;
+        let administered = self.administered(&mut work, group.org_id).await?;
         let moved = if into {
             groups::add(&mut work.tx, group.id, user.id, work.now).await?
         } else {
             groups::remove(&mut work.tx, group.id, user.id).await?
         };
+        administered.still(self.profile(), &mut work.tx).await?;
         if moved {
             let event = if into { "group.member_added" } else { "group.member_removed" };
             let detail = json!({ "group": group.name, "email": user.email, "roles": group.roles });
@@ -240,6 +248,11 @@ impl Control {
         let roles = group.roles.iter().map(|role| Some(role.as_str()));
         let moves = roles.map(|role| if into { (None, role) } else { (role, None) });
         may_change(&rights.book(self.profile()), &work.who, group.org_id, moves)
+    }
+
+    /// Groups carry no role that is held in a team.
+    async fn administered(&self, work: &mut Work<'_>, org: OrgId) -> Result<Administered, ServiceError> {
+        Administered::before(self.profile(), &mut work.tx, &work.who, org, []).await
     }
 
     fn may_manage_groups(&self, who: &Who, org: OrgId) -> Result<(), ServiceError> {

@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::{
-    Caller, Control, Page, PageOf, ServiceError, caller::Who, invitations, orgs, rights::Rights, sessions,
-    teams, users, work::Deed,
+    Caller, Control, Page, PageOf, ServiceError, caller::Who, invitations, last_admin::Administered, orgs,
+    rights::Rights, sessions, teams, users, work::Deed,
 };
 use crate::{
     domain::{
         boundary::Boundary,
         id::{OrgId, TeamId, UserId},
-        profile::{Known, Profile, RoleBook, control},
+        profile::{Known, RoleBook, control},
         role::Level,
     },
     store::{
@@ -96,9 +96,7 @@ impl Control {
         let before = held.into_iter().find(|membership| membership.team_id == team);
         let old = before.as_ref().and_then(|membership| membership.role.clone());
         may_give(&book, &work.who, org, team, old.as_deref(), role)?;
-        if role != old.as_deref() {
-            keep_one(profile, &mut work.tx, &work.who, &user, team, old.as_deref()).await?;
-        }
+        let administered = Administered::before(profile, &mut work.tx, &work.who, org, team).await?;
         let role = role.map(str::to_owned);
         let membership = Membership {
             user_id: user.id,
@@ -108,6 +106,7 @@ impl Control {
             created_at: work.now,
         };
         memberships::put(&mut work.tx, &membership).await?;
+        administered.still(profile, &mut work.tx).await?;
         let (action, event) =
             if before.is_some() { ("update", "member.updated") } else { ("create", "member.added") };
         let detail = json!({ "email": user.email, "role": role, "before": old });
@@ -162,7 +161,7 @@ impl Control {
         let before = before.ok_or_else(|| ServiceError::not_found("member", &user.email))?;
         let rights = Rights::of_org(&mut work.tx, profile, org).await?;
         may_change(&rights.book(profile), &work.who, &place, before.role.as_deref(), None)?;
-        keep_one(profile, &mut work.tx, &work.who, &user, team, before.role.as_deref()).await?;
+        let administered = Administered::before(profile, &mut work.tx, &work.who, org, team).await?;
         memberships::remove(&mut work.tx, user.id, team).await?;
         sessions::end_in(&mut work, user.id, team).await?;
         // A link that still lies in their mail must not bring them back.
@@ -175,6 +174,7 @@ impl Control {
             }
             groups::remove_from_all(&mut work.tx, user.id).await?;
         }
+        administered.still(profile, &mut work.tx).await?;
         let detail = json!({ "email": user.email, "before": before.role });
         work.record(deed(&user, team, "delete", "member.removed", detail)).await?;
         work.changed(&Subject::Org(org)).await?;
@@ -268,26 +268,6 @@ pub(super) fn may_change(
             if allowed && covered { Ok(()) } else { Err(refusal()) }
         }
     }
-}
-
-/// Refuses to take the highest role from the last one who holds it and can act. The operator may: they can give it
-/// back.
-pub(super) async fn keep_one(
-    profile: &Profile,
-    conn: &mut Conn,
-    who: &Who,
-    user: &User,
-    team: Option<TeamId>,
-    role: Option<&str>,
-) -> Result<(), ServiceError> {
-    let highest = &*profile.roles.highest().name;
-    if matches!(who, Who::Operator) || role != Some(highest) || !user.active() {
-        return Ok(());
-    }
-    if memberships::holders(conn, user.org_id, team, highest, user.id).await? > 0 {
-        return Ok(());
-    }
-    Err(ServiceError::Conflict(format!("{} is the last {highest}", user.email)))
 }
 
 /// The place in which a membership counts.

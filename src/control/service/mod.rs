@@ -15,6 +15,7 @@ mod groups;
 mod hashing;
 mod invitations;
 mod keys;
+mod last_admin;
 mod mails;
 mod members;
 mod notices;

@@ -7,6 +7,7 @@ use super::{
     caller::Who,
     fields,
     keys::revoke_within,
+    last_admin::Administered,
     orgs,
     work::{Deed, Work},
 };
@@ -121,7 +122,11 @@ impl Control {
         let team = find(&mut work.tx, &work.who, None, named).await?;
         work.who.require(self.profile(), control::TEAM_MANAGE, &Boundary::Org(team.org_id))?;
         let revoked = revoke_within(&mut work, &Boundary::Team(team.org_id, team.id)).await?;
+        // Somebody's only place may be there, and by it what groups give them.
+        let administered =
+            Administered::before(self.profile(), &mut work.tx, &work.who, team.org_id, []).await?;
         teams::delete(&mut work.tx, team.id).await?;
+        administered.still(self.profile(), &mut work.tx).await?;
         let mut deleted = deed(&team, "delete", "team.deleted");
         deleted.detail["keys_revoked"] = revoked.into();
         work.record(deleted).await?;

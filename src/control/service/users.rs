@@ -7,6 +7,7 @@ use super::{
     caller::Who,
     fields, invitations,
     keys::record_ended,
+    last_admin::Administered,
     members, orgs,
     rights::Rights,
     sessions, teams,
@@ -213,8 +214,7 @@ impl Control {
         let name = name.map(|name| fields::name("name", name, LONGEST_NAME)).transpose()?;
         let mut work = self.begin(caller).await?;
         let mut user = find(&mut work.tx, &work.who, named).await?;
-        // Only to stop somebody asks whether somebody is left.
-        self.may_touch(&mut work, &user, control::MEMBER_UPDATE, active == Some(false)).await?;
+        self.may_touch(&mut work, &user, control::MEMBER_UPDATE).await?;
         if let Some(name) = name.filter(|name| *name != user.name) {
             users::rename(&mut work.tx, user.id, &name).await?;
             let detail = json!({ "email": user.email, "name": name, "before": user.name });
@@ -222,8 +222,10 @@ impl Control {
             work.record(deed(&user, None, "update", "user.updated", detail)).await?;
         }
         if let Some(active) = active.filter(|active| *active != user.active()) {
+            let administered = self.administered_by(&mut work, &user).await?;
             user.deactivated_at = (!active).then_some(work.now);
             users::set_deactivated(&mut work.tx, user.id, user.deactivated_at).await?;
+            administered.still(self.profile(), &mut work.tx).await?;
             let event = if active { "user.activated" } else { "user.deactivated" };
             work.record(deed(&user, None, "update", event, json!({ "email": user.email }))).await?;
             // Whoever is let back in signs in again.
@@ -241,10 +243,12 @@ impl Control {
     pub async fn remove_user(&self, caller: &Caller, named: &str) -> Result<(), ServiceError> {
         let mut work = self.begin(caller).await?;
         let user = find(&mut work.tx, &work.who, named).await?;
-        self.may_touch(&mut work, &user, control::MEMBER_REMOVE, true).await?;
+        self.may_touch(&mut work, &user, control::MEMBER_REMOVE).await?;
+        let administered = self.administered_by(&mut work, &user).await?;
         sessions::end_all(&mut work, &user).await?;
         let ended = keys::revoke_of_owner(&mut work.tx, user.id, work.now).await?;
         users::remove(&mut work.tx, user.id, work.now).await?;
+        administered.still(self.profile(), &mut work.tx).await?;
         // A link that still lies in their mail must not bring them back.
         invitations::close(&mut work.tx, user.org_id, &user.email, invitations::Into::Anywhere, work.now)
             .await?;
@@ -257,13 +261,12 @@ impl Control {
     }
 
     /// Whether the caller may change, stop or remove this person: wherever the person holds a role, the caller has to
-    /// be one who could have given it, and if the person `ends`, somebody has to be left who can administer.
+    /// be one who could have given it.
     pub(super) async fn may_touch(
         &self,
         work: &mut Work<'_>,
         user: &User,
         permission: crate::domain::permission::Permission,
-        ends: bool,
     ) -> Result<(), ServiceError> {
         let held = memberships::of_user(&mut work.tx, user.id).await?;
         let org = Boundary::Org(user.org_id);
@@ -279,13 +282,16 @@ impl Control {
         for membership in held {
             let boundary = members::boundary(user.org_id, membership.team_id);
             work.who.require(self.profile(), permission, &boundary)?;
-            let (team, role) = (membership.team_id, membership.role.as_deref());
-            members::may_change(&book, &work.who, &boundary, role, None)?;
-            if ends {
-                members::keep_one(self.profile(), &mut work.tx, &work.who, user, team, role).await?;
-            }
+            members::may_change(&book, &work.who, &boundary, membership.role.as_deref(), None)?;
         }
         Ok(())
+    }
+
+    /// The places where this person may be the last one who can administer.
+    async fn administered_by(&self, work: &mut Work<'_>, user: &User) -> Result<Administered, ServiceError> {
+        let held = memberships::of_user(&mut work.tx, user.id).await?;
+        let teams = held.into_iter().filter_map(|membership| membership.team_id);
+        Administered::before(self.profile(), &mut work.tx, &work.who, user.org_id, teams).await
     }
 }
 

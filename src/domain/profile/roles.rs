@@ -32,6 +32,12 @@ impl Roles {
         &self.0[found.unwrap_or(0)]
     }
 
+    /// Those of the highest rank: more than one may stand there beside each other.
+    pub fn of_highest_rank(&self) -> impl Iterator<Item = &Role> {
+        let top = self.highest().rank;
+        self.0.iter().filter(move |role| role.rank == top)
+    }
+
     /// Whether some role is held in a team.
     pub fn any_in_teams(&self) -> bool {
         self.0.iter().any(|role| role.level == Level::Team)

@@ -29,11 +29,19 @@ const PLACES: usize = 64;
 pub enum Inbound {
     /// Still with the client.
     Streaming(Incoming),
+    /// The same, on a stream of HTTP/2. One that the client breaks off with the code that means no error looks to hyper
+    /// like one that has ended.
+    Stream(Incoming),
     /// All of it, in memory.
     Held(Held),
     /// With a proxy that asks about the request and keeps its body, if it has one.
     Elsewhere,
 }
+
+/// A body that did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body is incomplete or malformed")]
+pub struct Broken;
 
 /// A body in memory.
 #[derive(Default)]
@@ -78,26 +86,30 @@ impl Inbound {
     /// The stream from the client; none once it was held.
     pub fn unheld(self) -> Option<Incoming> {
         match self {
-            Self::Streaming(incoming) => Some(incoming),
+            Self::Streaming(incoming) | Self::Stream(incoming) => Some(incoming),
             Self::Held(_) | Self::Elsewhere => None,
         }
     }
 
+    /// The body of a request that came as a stream of HTTP/2.
+    pub const fn of_stream(incoming: Incoming) -> Self {
+        Self::Stream(incoming)
+    }
+
     /// Reads it whole and keeps it, to be looked at now and forwarded later. Asked again, gives the same.
     pub async fn hold(&mut self, how: Hold<'_>) -> Result<Bytes, Unheld> {
-        let incoming = match self {
+        match self {
             Self::Held(held) => return Ok(held.data.clone()),
             Self::Elsewhere => return Err(Unheld::Elsewhere),
-            Self::Streaming(incoming) => incoming,
-        };
+            Self::Streaming(_) | Self::Stream(_) => {}
+        }
         let most = how.most.map_or(u64::MAX, NonZeroU64::get);
         let most = usize::try_from(most).map_or(LONGEST, |most| most.min(LONGEST));
-        if incoming.size_hint().lower() > most as u64 {
+        if self.size_hint().lower() > most as u64 {
             return Err(Unheld::TooLarge);
         }
-        let place =
-            if incoming.is_end_stream() { None } else { Some(how.places.take().ok_or(Unheld::Crowded)?) };
-        let reading = tokio::time::timeout(how.patience, read(incoming, most));
+        let place = if self.is_end_stream() { None } else { Some(how.places.take().ok_or(Unheld::Crowded)?) };
+        let reading = tokio::time::timeout(how.patience, read(self, most));
         let (data, trailers) = reading.await.map_err(|_| Unheld::Stalled)??;
         *self = Self::Held(Held { data: data.clone(), trailers, _place: place });
         Ok(data)
@@ -118,7 +130,7 @@ impl From<Incoming> for Inbound {
 }
 
 /// Memory grows with what has come, not with what was announced.
-async fn read(incoming: &mut Incoming, most: usize) -> Result<(Bytes, Option<HeaderMap>), Unheld> {
+async fn read(incoming: &mut Inbound, most: usize) -> Result<(Bytes, Option<HeaderMap>), Unheld> {
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     let mut trailers = None;
@@ -145,14 +157,18 @@ async fn read(incoming: &mut Incoming, most: usize) -> Result<(Bytes, Option<Hea
 
 impl Body for Inbound {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
-            Self::Streaming(incoming) => Pin::new(incoming).poll_frame(context),
+            Self::Streaming(incoming) => Pin::new(incoming).poll_frame(context).map_err(|_| Broken),
+            Self::Stream(incoming) => match Pin::new(&mut *incoming).poll_frame(context) {
+                Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken))),
+                polled => polled.map_err(|_| Broken),
+            },
             Self::Held(held) if !held.data.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut held.data)))))
             }
@@ -165,7 +181,7 @@ impl Body for Inbound {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Streaming(incoming) => incoming.is_end_stream(),
+            Self::Streaming(incoming) | Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Held(held) => held.data.is_empty() && held.trailers.is_none(),
             // It may have one.
             Self::Elsewhere => false,
@@ -175,7 +191,7 @@ impl Body for Inbound {
     /// Exact for a held body, unless it has trailers: those travel with a body of unknown length alone.
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Streaming(incoming) => incoming.size_hint(),
+            Self::Streaming(incoming) | Self::Stream(incoming) => incoming.size_hint(),
             Self::Held(Held { trailers: Some(_), .. }) | Self::Elsewhere => SizeHint::default(),
             Self::Held(held) => SizeHint::with_exact(held.data.len() as u64),
         }

@@ -5,5 +5,5 @@ mod inbound;
 
 pub use self::{
     answer::Body,
-    inbound::{Hold, Inbound, Places, Unheld},
+    inbound::{Broken, Hold, Inbound, Places, Unheld},
 };

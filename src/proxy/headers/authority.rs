@@ -15,7 +15,7 @@
 use std::{borrow::Cow, net::Ipv6Addr};
 
 use http::{
-    HeaderValue, Request, Version,
+    HeaderMap, HeaderValue, Request, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     uri::Scheme,
 };
@@ -94,6 +94,25 @@ pub fn authority<B>(request: &Request<B>) -> Result<Option<Authority<'_>>, Malfo
         }
         _ => Err(Malformed::Target),
     }
+}
+
+/// Whether a target in absolute form and the `Host` beside it name different hosts or ports, or one of them names none.
+/// In HTTP/1 the target outweighs the header; in HTTP/2 such a request is malformed.
+pub fn names_two_hosts(uri: &Uri, headers: &HeaderMap) -> bool {
+    let (Some(authority), Some(host)) = (uri.authority(), headers.get(HOST)) else { return false };
+    if host == authority.as_str() {
+        return false;
+    }
+    let (Ok(authority), Ok(host)) = (parse(authority.as_str()), text(host).and_then(parse)) else {
+        return true;
+    };
+    authority.host != host.host || port(authority.text) != port(host.text)
+}
+
+/// The port that is written, if one is.
+fn port(authority: &str) -> Option<&str> {
+    let (_, port) = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'))?;
+    Some(port).filter(|port| !port.is_empty())
 }
 
 fn text(value: &HeaderValue) -> Result<&str, Malformed> {

@@ -14,7 +14,7 @@ mod rules;
 mod trailers;
 
 pub use self::{
-    authority::{Authority, Malformed, authority},
+    authority::{Authority, Malformed, authority, names_two_hosts},
     request::{Hop, LoopDetected, X_REQUEST_ID, is_for_the_gateway},
     request_id::RequestIds,
     response::{BadResponse, binds_connection},

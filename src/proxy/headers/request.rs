@@ -107,7 +107,11 @@ impl HeaderRules {
                 None => headers.remove(X_FORWARDED_HOST),
             };
         }
-        let via = if version == Version::HTTP_10 { &self.pseudonym.via_10 } else { &self.pseudonym.via_11 };
+        let via = match version {
+            Version::HTTP_10 => &self.pseudonym.one_zero,
+            Version::HTTP_2 => &self.pseudonym.two,
+            _ => &self.pseudonym.one_one,
+        };
         headers.append(VIA, via.clone());
         headers.insert(X_REQUEST_ID, hop.request_id.clone());
     }

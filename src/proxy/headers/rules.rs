@@ -51,8 +51,9 @@ impl HeaderRules {
 /// (nobody needs to know), and different in each process, so that one gateway in front of another is no loop.
 #[derive(Clone)]
 pub struct Pseudonym {
-    pub(super) via_10: HeaderValue,
-    pub(super) via_11: HeaderValue,
+    pub(super) one_zero: HeaderValue,
+    pub(super) one_one: HeaderValue,
+    pub(super) two: HeaderValue,
 }
 
 impl Pseudonym {
@@ -62,11 +63,11 @@ impl Pseudonym {
             HeaderValue::try_from(format!("{version} latchgate-{random:016x}"))
                 .unwrap_or_else(|_| HeaderValue::from_static("1.1 latchgate"))
         };
-        Self { via_10: via("1.0"), via_11: via("1.1") }
+        Self { one_zero: via("1.0"), one_one: via("1.1"), two: via("2") }
     }
 
     pub(super) fn name(&self) -> &[u8] {
-        self.via_11.as_bytes().strip_prefix(b"1.1 ").unwrap_or_default()
+        self.one_one.as_bytes().strip_prefix(b"1.1 ").unwrap_or_default()
     }
 }
 

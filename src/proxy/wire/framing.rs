@@ -4,7 +4,7 @@
 //! for everything that hyper accepts (lines of a head end in LF, with or without CR; those of chunks and trailers in
 //! CR LF), and may lose its way in what hyper refuses, because then the connection is closed.
 
-/// What is wrong with a request in a way that hyper hides; 400, and the connection is closed.
+/// What is wrong with a request in a way that hyper hides; 400, and a connection of HTTP/1 is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// `Content-Length` and `Transfer-Encoding`; `request_malformed` (RFC 9112 section 6.1).
@@ -16,6 +16,9 @@ pub enum Flaw {
     /// A `#` in the target, which is no part of any target; `path_ambiguous`.
     #[error("the request target has a fragment")]
     Fragment,
+    /// In HTTP/2, an `:authority` and a `Host` that are not the same; `request_malformed` (RFC 9113 section 8.3.1).
+    #[error("the request names two hosts")]
+    TwoHosts,
 }
 
 /// Follows one connection.

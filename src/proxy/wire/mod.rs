@@ -1,4 +1,5 @@
-//! The client's connection, under hyper: what hyper reads over, and how a connection ends.
+//! The client's connection, under hyper: what hyper reads over, and how a connection ends. HTTP/2 has a file of its own,
+//! `frames`; the rest is about HTTP/1.
 //!
 //! Two things never show in the requests that hyper hands out. A `Content-Length` beside `Transfer-Encoding` is
 //! dropped (the oldest form of request smuggling), and a `#` is cut off the target with what follows it. Both are
@@ -9,6 +10,7 @@
 //! answer with it: the kernel resets a connection that is closed with bytes unread. So the rest of the body is
 //! read and thrown away for a while, as nginx's `lingering_close` does.
 
+mod frames;
 mod framing;
 mod refusal;
 
@@ -33,6 +35,7 @@ use tokio::{
 
 use self::framing::Framing;
 pub use self::{
+    frames::{Frames, Heard},
     framing::Flaw,
     refusal::{Answers, Refusing, last_words},
 };

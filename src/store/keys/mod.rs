@@ -13,8 +13,8 @@ pub use self::{
     list::{Census, Filter, Listed, Page, active_families, census, find_any, has_children, is_taken, list},
     signing::{SealedKey, SecurityLevel, Signing, sealed, signing_place},
     write::{
-        Details, Ended, insert, link_successor, move_children, revoke, revoke_of_children, revoke_of_owner,
-        revoke_within, set_details, set_life, set_mac,
+        Details, Ended, insert, link_successor, move_children, revoke, revoke_made_by, revoke_of_owner,
+        revoke_within, set_details, set_life, set_mac, set_self_made,
     },
 };
 use super::{

@@ -116,6 +116,15 @@ pub async fn link_successor(tx: &mut Tx, old: KeyId, successor: KeyId) -> Result
     Ok(())
 }
 
+/// Says that a successor was made by the key that it replaces.
+pub async fn set_self_made(tx: &mut Tx, id: KeyId) -> Result<(), StoreError> {
+    sqlx::query::<Db>("UPDATE api_keys SET self_made = 1 WHERE id = $1")
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Hands the keys that `from` minted over to its successor.
 pub async fn move_children(tx: &mut Tx, from: KeyId, to: KeyId) -> Result<(), StoreError> {
     sqlx::query::<Db>("UPDATE api_keys SET parent_id = $2 WHERE parent_id = $1")
@@ -151,16 +160,24 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, at: Timestamp) -> Result<bool, Store
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends the keys that a key minted, and those that they minted; gives those that were not ended before.
-pub async fn revoke_of_children(tx: &mut Tx, id: KeyId, at: Timestamp) -> Result<Vec<Ended>, StoreError> {
+/// Ends what a key made: the keys that it minted, a successor that it made itself after `since`, and what those made;
+/// gives those that were not ended before.
+pub async fn revoke_made_by(
+    tx: &mut Tx,
+    id: KeyId,
+    since: Timestamp,
+    at: Timestamp,
+) -> Result<Vec<Ended>, StoreError> {
     let rows = sqlx::query::<Db>(
-        "WITH RECURSIVE minted (id) AS (
-             SELECT id FROM api_keys WHERE parent_id = $1
-             UNION SELECT k.id FROM api_keys k JOIN minted m ON k.parent_id = m.id)
-         UPDATE api_keys SET revoked_at = $2 WHERE id IN (SELECT id FROM minted) AND revoked_at IS NULL
+        "WITH RECURSIVE made (id) AS (
+             SELECT id FROM api_keys WHERE id = $1
+             UNION SELECT k.id FROM made m JOIN api_keys k
+                 ON k.parent_id = m.id OR (k.rotated_from = m.id AND k.self_made = 1 AND k.created_at > $2))
+         UPDATE api_keys SET revoked_at = $3 WHERE id IN (SELECT id FROM made) AND id <> $1 AND revoked_at IS NULL
          RETURNING id, team_id, scope, prefix, foreign_lookup",
     )
     .bind(id.to_string())
+    .bind(since.micros())
     .bind(at.micros())
     .fetch_all(&mut **tx)
     .await?;

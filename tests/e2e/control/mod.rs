@@ -6,6 +6,7 @@ pub mod console;
 mod invitations;
 mod keys;
 mod oidc;
+mod races;
 mod requests;
 mod roles;
 mod session;

@@ -1,7 +1,9 @@
 //! What the tests stand on: clients and upstreams that see every byte, the program, and the gateway in process.
 
 pub mod asker;
+pub mod bend;
 pub mod browser;
+pub mod frames;
 pub mod front;
 pub mod gateway;
 pub mod http;

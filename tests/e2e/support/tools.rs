@@ -66,14 +66,40 @@ impl Backend {
 
     /// Debian's nginx: serves a folder, takes uploads, knows no authentication.
     pub fn nginx() -> Self {
+        Self::nginx_with(|folder| {
+            format!(
+                r#"root {folder}/www;
+    location /api/files/ {{ alias {folder}/www/files/; }}
+    location /api/who {{ return 200 "$http_x_tenant_id $http_x_credential_id $http_x_api_key"; }}
+    location /api/upload/ {{ alias {folder}/www/files/; dav_methods PUT; }}"#,
+                folder = folder.display()
+            )
+        })
+    }
+
+    /// As a proxy without authentication that passes on whatever it has understood.
+    pub fn nginx_before(upstream: SocketAddr) -> Self {
+        Self::nginx_with(|_| {
+            format!(
+                "underscores_in_headers on; ignore_invalid_headers off;
+    location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Connection \"\";
+      proxy_set_header Host $http_host; proxy_pass_request_headers on; }}"
+            )
+        })
+    }
+
+    fn nginx_with(server: impl Fn(&Path) -> String) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         fs::create_dir_all(folder.path().join("www/files")).expect("the document root");
         for attempt in 0..10 {
             // nginx cannot choose its port itself, so another program may take it first.
             let address =
                 TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
-            fs::write(folder.path().join("nginx.conf"), configuration(folder.path(), address))
-                .expect("write nginx.conf");
+            fs::write(
+                folder.path().join("nginx.conf"),
+                configuration(folder.path(), address, &server(folder.path())),
+            )
+            .expect("write nginx.conf");
             let nginx = ["nginx", "/usr/sbin/nginx"]
                 .into_iter()
                 .find(|path| Command::new(path).arg("-v").stderr(Stdio::null()).status().is_ok());
@@ -125,22 +151,20 @@ impl Drop for Backend {
     }
 }
 
-fn configuration(folder: &Path, address: SocketAddr) -> String {
+fn configuration(folder: &Path, address: SocketAddr, server: &str) -> String {
     let folder = folder.display();
     format!(
-        r#"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+        "daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 64; }}
 http {{
   access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   default_type application/octet-stream;
   server {{
-    listen {address}; root {folder}/www;
-    location /api/files/ {{ alias {folder}/www/files/; }}
-    location /api/who {{ return 200 "$http_x_tenant_id $http_x_credential_id $http_x_api_key"; }}
-    location /api/upload/ {{ alias {folder}/www/files/; dav_methods PUT; }}
+    listen {address};
+    {server}
   }}
 }}
-"#
+"
     )
 }

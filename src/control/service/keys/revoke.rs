@@ -1,5 +1,7 @@
 //! Revocation: at once and for ever (R000_19, R003_04).
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{KeyView, authorise, deed};
@@ -8,7 +10,7 @@ use crate::{
         Caller, Control, ServiceError,
         work::{Deed, Work},
     },
-    domain::{boundary::Boundary, id::OrgId, key::state::Status, profile::control},
+    domain::{boundary::Boundary, id::OrgId, key::state::Status, profile::control, time::Timestamp},
     store::{
         changes::Subject,
         keys::{self, Ended, Key},
@@ -16,8 +18,12 @@ use crate::{
 };
 
 impl Control {
-    /// Ends a key, the keys that it minted, and predecessors of it that are in their grace. Ending it again changes
-    /// nothing and is no error.
+    /// Ends a key, what it made, and predecessors of it that are in their grace. Ending it again changes nothing and is
+    /// no error.
+    ///
+    /// What a key made are the keys that it minted and a successor by which it renewed itself: whoever held the key
+    /// holds those too, so that a stolen key cannot outrun its revocation by renewing itself first. A successor that a
+    /// person made lives on: to revoke the old key is how its grace is cut short (case 156).
     pub async fn revoke_key(&self, caller: &Caller, named: &str) -> Result<KeyView, ServiceError> {
         let mut work = self.begin(caller).await?;
         let held = self.key(&mut work.tx, &work.who, named).await?;
@@ -25,17 +31,25 @@ impl Control {
         authorise(self.profile(), &work.who, &key, control::API_KEY_REVOKE)?;
         let now = work.now;
         if let Ok(life) = key.life.revoke(now) {
+            let since = self.counts_since(&key, now);
             keys::revoke(&mut work.tx, key.id, now).await?;
             key.life = life;
             let detail = json!({ "name": key.name, "scope": key.boundary.kind().as_str() });
             work.record(deed(&key, "revoke", "api_key.revoked", detail)).await?;
             work.changed(&key.changed()).await?;
-            revoke_minted(&mut work, &key).await?;
+            revoke_made_by(&mut work, &key, since).await?;
             revoke_predecessors(&mut work, &key).await?;
         }
         let view = KeyView::new(key, created_by, now);
         work.finish(&view).await?;
         Ok(view)
+    }
+
+    /// From when on successors that a key made itself end with it: all of them while it works, grace included; of one
+    /// that has ended, those of the last grace, however short the grace was that it gave itself. Older ones are keys in
+    /// their own right, and somebody who tidies up ended keys must not stop what works.
+    fn counts_since(&self, key: &Key, now: Timestamp) -> Timestamp {
+        if key.life.status(now).works() { begin(key) } else { now.before(self.settings().rotation_grace) }
     }
 }
 
@@ -53,20 +67,25 @@ async fn revoke_predecessors(work: &mut Work<'_>, key: &Key) -> Result<(), Servi
             json!({ "because": "its successor was revoked", "successor": key.prefix, "scope": scope });
         work.record(deed(&held.key, "revoke", "api_key.revoked", detail)).await?;
         work.changed(&held.key.changed()).await?;
-        revoke_minted(work, &held.key).await?;
+        revoke_made_by(work, &held.key, begin(&held.key)).await?;
         before = held.key.rotated_from;
     }
     Ok(())
 }
 
-/// Ends what a key minted. One in its grace still mints, so it may have children that its successor has not.
-async fn revoke_minted(work: &mut Work<'_>, parent: &Key) -> Result<(), ServiceError> {
-    let org = parent.boundary.org();
-    let children = keys::revoke_of_children(&mut work.tx, parent.id, work.now).await?;
-    let because = json!({ "because": "the key that minted it was revoked", "parent": parent.prefix });
-    record_ended(work, org, &children, &because).await?;
-    for child in children {
-        work.changed(&Subject::Key { org, id: child.id, lookup: child.lookup }).await?;
+/// Before all that a key can have made, were it made in the same moment.
+fn begin(key: &Key) -> Timestamp {
+    key.life.created_at.before(Duration::from_micros(1))
+}
+
+/// Ends what a key made. One in its grace still mints, so it may have children that its successor has not.
+async fn revoke_made_by(work: &mut Work<'_>, key: &Key, since: Timestamp) -> Result<(), ServiceError> {
+    let org = key.boundary.org();
+    let made = keys::revoke_made_by(&mut work.tx, key.id, since, work.now).await?;
+    let because = json!({ "because": "the key that made it was revoked", "parent": key.prefix });
+    record_ended(work, org, &made, &because).await?;
+    for made in made {
+        work.changed(&Subject::Key { org, id: made.id, lookup: made.lookup }).await?;
     }
     Ok(())
 }

@@ -75,6 +75,9 @@ impl Control {
         let old = held.key;
         let successor = self.successor(&old, &work.who, &forged, work.now)?;
         keys::insert(&mut work.tx, &successor).await?;
+        if matches!(work.who, Who::Key(..)) {
+            keys::set_self_made(&mut work.tx, successor.id).await?;
+        }
         if let Some(unused) = replaced {
             revoke_unused(&mut work, &unused).await?;
             keys::move_children(&mut work.tx, unused.id, successor.id).await?;

@@ -88,7 +88,7 @@ impl Control {
         let mut work = self.begin(caller).await?;
         let user = users::find(&mut work.tx, &work.who, named).await?;
         if work.who.user() != Some(user.id) {
-            self.may_touch(&mut work, &user, control::MEMBER_UPDATE, false).await?;
+            self.may_touch(&mut work, &user, control::MEMBER_UPDATE).await?;
         }
         end_all(&mut work, &user).await?;
         work.finish(&()).await

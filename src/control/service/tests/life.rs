@@ -59,6 +59,42 @@ async fn revoking_is_for_ever_and_takes_what_is_left_of_the_key_along() {
     assert_eq!(control.find_key(&ana, &new.prefix).await.unwrap().status, Status::Active);
 }
 
+/// Case 156: what a key made of itself goes with it, however often and with however little grace; a successor that a
+/// person made does not, and neither does what has been a key in its own right for longer than a grace.
+#[tokio::test]
+async fn a_key_does_not_outrun_its_revocation() {
+    let platform = Platform::new("offload").await;
+    let control = &platform.control;
+    let ana = platform.person("ana", "admin").await;
+    let status = async |id: KeyId| control.find_key(&ana, &id.to_string()).await.unwrap().status;
+    let renew = async |id: KeyId, grace| {
+        let by = Caller::Key { id, ip: None };
+        control.rotate_key(&by, &id.to_string(), grace).await.unwrap().key.id
+    };
+    for grace in [None, Some(std::time::Duration::ZERO)] {
+        let first = platform.key(&ana, reading()).await.unwrap().key.id;
+        let second = renew(first, grace).await;
+        let third = renew(second, grace).await;
+        control.revoke_key(&ana, &first.to_string()).await.unwrap();
+        for id in [first, second, third] {
+            assert_eq!(status(id).await, Status::Revoked);
+        }
+        assert!(platform.audit().await[0].starts_with("api_key.revoked"));
+    }
+    // A person took it over: from there on it is theirs.
+    let first = platform.key(&ana, reading()).await.unwrap().key.id;
+    let second = renew(first, None).await;
+    let third = control.rotate_key(&ana, &second.to_string(), None).await.unwrap().key.id;
+    control.revoke_key(&ana, &first.to_string()).await.unwrap();
+    assert_eq!((status(second).await, status(third).await), (Status::Revoked, Status::Active));
+    // Long ago.
+    let first = platform.key(&ana, reading()).await.unwrap().key.id;
+    let second = renew(first, None).await;
+    platform.clock.advance(HOUR * 48);
+    control.revoke_key(&ana, &first.to_string()).await.unwrap();
+    assert_eq!((status(first).await, status(second).await), (Status::Revoked, Status::Active));
+}
+
 /// Whichever of the two comes first, there is no working key without the one who revoked knowing of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn rotating_and_revoking_at_once_have_one_outcome() {

@@ -1,7 +1,7 @@
 //! Organizations, people and roles.
 
 use super::{Platform, refused, user_id};
-use crate::control::service::{Caller, ChainVerdict, NewKey, NewOrg, NewTeam, NewUser, Page};
+use crate::control::service::{Caller, ChainVerdict, GroupChanges, NewKey, NewOrg, NewTeam, NewUser, Page};
 
 const OPERATOR: &Caller = &Caller::Operator;
 
@@ -72,6 +72,35 @@ async fn roles_are_given_by_those_who_may() {
     refused(control.set_user_active(&viewer, "vic@acme.example", false).await, "conflict");
     // What was taken away no longer counts.
     refused(control.set_role(&admin, "mia@acme.example", team, Some("viewer")).await, "scope_insufficient");
+}
+
+/// Roles of one rank stand beside each other: an administrator of the other kind, or by a group, is one who is left
+/// (case 168).
+#[tokio::test]
+async fn somebody_is_left_who_administers() {
+    let platform = Platform::new("cortex").await;
+    let control = &platform.control;
+    let ada = platform.person("ada", "instance_admin").await;
+    let (ada_is, acc_is, bob_is) = ("ada@acme.example", "acc@acme.example", "bob@acme.example");
+    let acc = platform.person("acc", "account_admin").await;
+    platform.person("bob", "none").await;
+    control.set_role(&ada, ada_is, None, Some("cli")).await.unwrap();
+    refused(control.set_role(&acc, acc_is, None, None).await, "conflict");
+    platform.group(&acc, "Admins", &["instance_admin"], &["acc", "bob"]).await;
+    // Two by the group, one of them directly too: that one may lose what they have beside it.
+    control.set_role(&acc, acc_is, None, None).await.unwrap();
+    refused(control.delete_group(&acc, "Admins").await, "conflict");
+    let changes = GroupChanges { roles: Some(vec!["cli".into()]), ..GroupChanges::default() };
+    refused(control.update_group(&acc, "Admins", &changes).await, "conflict");
+    control.set_user_active(&acc, bob_is, false).await.unwrap();
+    refused(control.remove_from_group(&acc, "Admins", acc_is).await, "conflict");
+    refused(control.remove_member(&acc, acc_is, None).await, "conflict");
+    control.set_user_active(&acc, bob_is, true).await.unwrap();
+    control.remove_from_group(&acc, "Admins", acc_is).await.unwrap();
+    refused(control.delete_group(&acc, "Admins").await, "scope_insufficient");
+    // The operator can give back what they take.
+    control.delete_group(OPERATOR, "Admins").await.unwrap();
+    control.set_role(OPERATOR, bob_is, None, Some("account_admin")).await.unwrap();
 }
 
 #[tokio::test]

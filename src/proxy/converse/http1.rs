@@ -1,0 +1,112 @@
+//! What is said in HTTP/1: requests and answers, one after the other.
+
+use std::{cell::Cell, io, rc::Rc};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::CONNECTION};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+
+use super::{
+    super::{
+        body::Inbound,
+        peer::Peer,
+        pipeline,
+        record::Turn,
+        reject::Refusal,
+        server::Phase,
+        wire::{Answers, Refusing, Watched, last_words},
+        worker::Worker,
+    },
+    LAST_REQUEST, draining,
+};
+use crate::config::Limits;
+
+/// hyper's own default; keeping it keeps the header table off the heap.
+const DEFAULT_HEADER_COUNT: usize = 100;
+/// The smallest head buffer that hyper takes.
+const SMALLEST_BUFFER: usize = 8192;
+/// Answers the requests of a connection until it ends; an error says that it ended early.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: Rc<Peer>,
+    worker: Rc<Worker>,
+    phase: &mut watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let limits = worker.serving().snapshot.limits.clone();
+    let turn = Rc::new(Turn::default());
+    let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
+    let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
+    let wire = Refusing::new(wire, unread);
+    let its_turn = turn;
+    let closing = Rc::new(Cell::new(false));
+    let is_closing = Rc::clone(&closing);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        watch.mark(&mut request);
+        let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
+        let is_closing = Rc::clone(&is_closing);
+        async move {
+            let mut answered = pipeline::handle(&worker, &peer, &turn, request.map(Inbound::from)).await;
+            if is_closing.get()
+                && let Ok(response) = &mut answered
+            {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            answered
+        }
+    });
+    let serving = http(&limits).serve_connection(TokioIo::new(wire), service);
+    let mut serving = std::pin::pin!(serving);
+    let outcome = tokio::select! {
+        outcome = &mut serving => outcome,
+        () = draining(phase) => {
+            closing.set(true);
+            if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
+                outcome
+            } else {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        }
+    };
+    outcome.map_err(io::Error::other)
+}
+
+/// What a connection says to what hyper could not read.
+struct Unread {
+    turn: Rc<Turn>,
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+}
+
+impl Answers for Unread {
+    fn is_answering(&self) -> bool {
+        self.turn.is_taken()
+    }
+
+    fn flushed(&self) {
+        self.turn.flushed();
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
+        let id = self.worker.refused_unread(&self.peer, refusal);
+        let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
+        last_words(response.headers_mut(), id, self.worker.gateway.clock.now());
+        response
+    }
+}
+
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes.as_usize().max(SMALLEST_BUFFER));
+    if usize::from(limits.header_count) != DEFAULT_HEADER_COUNT {
+        http.max_headers(usize::from(limits.header_count));
+    }
+    http
+}

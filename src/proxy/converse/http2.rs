@@ -1,0 +1,179 @@
+//! What is said in HTTP/2: many requests at a time, each a stream of its own, each judged as if it were alone.
+//!
+//! What one connection may hold in memory, with the default of 100 streams: 1 MiB of bodies that nobody has read yet,
+//! and for each stream 32 KiB of headers (`limits.header_bytes`) and 64 KiB of an answer that the client has not taken;
+//! 11 MiB in all, of a client that does its worst. An idle connection holds some 20 KiB.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    io,
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request,
+    header::{COOKIE, HOST},
+};
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    super::{
+        body::Inbound,
+        headers,
+        peer::Peer,
+        pipeline,
+        record::Turn,
+        server::Phase,
+        wire::{Flaw, Frames},
+        worker::Worker,
+    },
+    draining,
+};
+use crate::config::Limits;
+
+/// Of a request's body, what may be on its way unread: for each stream, and for all of a connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Of an answer, what waits in memory for a client that does not take it.
+const SEND_BUFFER: usize = 64 << 10;
+/// The least that HTTP/2 allows: a larger frame is only held longer before anybody sees it.
+const FRAME: u32 = 16 << 10;
+/// Streams that a client has opened and reset before we saw them; more end the connection.
+const UNSEEN_RESETS: usize = 20;
+/// Streams that we had to reset because of what the client sent on them; more end the connection.
+const OUR_RESETS: usize = 100;
+/// A connection on which nothing moves is asked whether it is still there.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Answers the requests of a connection until it ends; an error says that it ended early.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: Rc<Peer>,
+    worker: Rc<Worker>,
+    phase: &mut watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let limits = worker.serving().snapshot.limits.clone();
+    let (wire, heard) = Frames::new(stream, limits.header_timeout);
+    let streams = Rc::new(Streams::default());
+    let most = usize::from(limits.header_count);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
+        let turn = Rc::new(Turn::default());
+        as_one_reads_it(&mut request, most);
+        async move { pipeline::handle(&worker, &peer, &turn, request.map(Inbound::of_stream)).await }
+    });
+    let serving = http(&limits, Rc::downgrade(&streams)).serve_connection(TokioIo::new(wire), service);
+    let mut serving = std::pin::pin!(serving);
+    let mut looks = interval(limits.header_timeout / 2);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks.tick().await;
+    let (mut last, mut quiet, mut ending) = (heard.count(), 0, false);
+    loop {
+        tokio::select! {
+            outcome = &mut serving => return outcome.map_err(io::Error::other),
+            () = draining(phase), if !ending => {
+                serving.as_mut().graceful_shutdown();
+                (ending, quiet) = (true, 0);
+            }
+            _ = looks.tick() => {
+                let moved = last != heard.count();
+                last = heard.count();
+                quiet = if moved || streams.are_open() { 0 } else { quiet + 1 };
+                match quiet {
+                    // It was told to go, and does not even say that it heard.
+                    1.. if ending => return Ok(()),
+                    2.. => {
+                        serving.as_mut().graceful_shutdown();
+                        (ending, quiet) = (true, 0);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn http(limits: &Limits, streams: Weak<Streams>) -> http2::Builder<Tasks> {
+    let mut http = http2::Builder::new(Tasks(streams));
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams.get())
+        .max_header_list_size(u32::try_from(limits.header_bytes.0).unwrap_or(u32::MAX))
+        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(UNSEEN_RESETS)
+        .max_local_error_reset_streams(OUR_RESETS)
+        .keep_alive_interval(ASK_EVERY)
+        .keep_alive_timeout(ANSWER_WITHIN);
+    http
+}
+
+/// A request as everybody after this reads it, whose words are those of HTTP/1: `Host` says whom it is for, and there
+/// is one line of cookies (RFC 9113 sections 8.3.1 and 8.2.3).
+fn as_one_reads_it(request: &mut Request<Incoming>, most: usize) {
+    let flaw = if request.headers().len() > most {
+        Some(Flaw::HeadTooLarge)
+    } else if headers::names_two_hosts(request.uri(), request.headers()) {
+        Some(Flaw::TwoHosts)
+    } else {
+        None
+    };
+    if let Some(flaw) = flaw {
+        request.extensions_mut().insert(flaw);
+    }
+    if let Some(authority) = request.uri().authority()
+        && !request.headers().contains_key(HOST)
+        && let Ok(host) = HeaderValue::try_from(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    join_cookies(request.headers_mut());
+}
+
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    if lines.next().is_none() || lines.next().is_none() {
+        return;
+    }
+    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(lines.join(&b"; "[..]))) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// The streams of a connection that are being answered; they end with it.
+#[derive(Debug, Default)]
+struct Streams(RefCell<JoinSet<()>>);
+
+impl Streams {
+    fn are_open(&self) -> bool {
+        let mut streams = self.0.borrow_mut();
+        while streams.try_join_next().is_some() {}
+        !streams.is_empty()
+    }
+}
+
+/// Runs them, as long as the connection is there.
+#[derive(Debug, Clone)]
+struct Tasks(Weak<Streams>);
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
+    fn execute(&self, stream: F) {
+        if let Some(streams) = self.0.upgrade() {
+            let mut streams = streams.0.borrow_mut();
+            while streams.try_join_next().is_some() {}
+            streams.spawn_local(stream);
+        }
+    }
+}
