@@ -91,11 +91,20 @@ fn named_configuration_keys_exist() {
 /// Every command that a document shows exists, with the flags that it shows.
 #[test]
 fn shown_commands_and_flags_exist() {
-    let shown = DOCUMENTS.map(read).concat().replace("\\\n", " ");
+    let mut shown = DOCUMENTS.map(read).concat().replace("\\\n", " ");
+    // Where the word is a user, or an image that has the program as its entry.
+    for (other, plain) in [
+        ("-u latchgate ", ""),
+        ("-o latchgate ", ""),
+        ("-g latchgate ", ""),
+        ("latchgate:0.1.0 ", "latchgate "),
+    ] {
+        shown = shown.replace(other, plain);
+    }
     let mut checked = 0;
     for line in shown.lines() {
         let Some((_, command)) = line.split_once("latchgate ") else { continue };
-        if !(line.starts_with("$ ") || line.contains("`latchgate ")) {
+        if !(line.starts_with("$ ") || line.contains("`latchgate ") || line.contains("gateway latchgate ")) {
             continue;
         }
         let command = command.split(['`', '|', '&', '#']).next().unwrap_or_default();
@@ -113,6 +122,21 @@ fn shown_commands_and_flags_exist() {
         checked += 1;
     }
     assert!(checked >= 16, "only {checked} commands were found in {DOCUMENTS:?}");
+}
+
+/// Every file of `deploy/` that the operators' commands name is there, but for the folder that they make themselves.
+#[test]
+fn named_files_exist() {
+    let operating = read("deploy/README.md");
+    let words = operating.split(|c: char| c.is_whitespace() || "`\"(),:;".contains(c));
+    let named: BTreeSet<&str> = words
+        .filter_map(|word| word.find("deploy/").map(|start| word[start..].trim_end_matches('.')))
+        .collect();
+    for name in &named {
+        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists();
+        assert!(there || name.starts_with("deploy/gate"), "deploy/README.md names {name}");
+    }
+    assert!(named.len() > 6, "{named:?}");
 }
 
 /// Every file that a document links to is there.

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::{
-    control::service::Control,
+    control::service::{Control, ServiceError},
     domain::{key::state::Status, time::Clock},
-    proxy::{directory::Cache, gateway::Gateway},
+    proxy::{assertion::Ring, directory::Cache, gateway::Gateway},
     runtime::tasks::{Stopped, Tasks},
     store::{Store, StoreError, keys, sessions, usage},
     telemetry::metrics::Metrics,
@@ -21,6 +22,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 const DELIVER_EVERY: Duration = Duration::from_secs(1);
 /// How often keys that end soon are looked for.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
+/// How often the keys that sign assertions are read: the longest that a withdrawn one goes on signing.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// How often idle limiters are dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 
@@ -156,10 +159,58 @@ async fn announce_endings(control: Arc<ArcSwap<Control>>) {
     }
 }
 
+/// Keeps the keys that sign assertions, and gives them to the workers.
+pub async fn keep_assertion_keys(control: Arc<ArcSwap<Control>>, gateway: Arc<Gateway>, asked: Arc<Notify>) {
+    let mut tick = tokio::time::interval(KEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = asked.notified() => {}
+        }
+        match renew_ring(&control, &gateway).await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                tracing::warn!(%error, "the keys for assertions cannot be read; those that are known go on signing");
+                failing = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Reads the keys once, where the configuration in force needs any.
+pub async fn renew_ring(control: &ArcSwap<Control>, gateway: &Gateway) -> Result<(), ServiceError> {
+    let control = Control::clone(&control.load());
+    if control.asserts() {
+        let keys = control.keep_assertion_keys().await?;
+        let signing = keys.signing.into_iter().map(|key| (key.from, key.pair)).collect();
+        gateway.ring.store(Arc::new(Ring::new(signing, &keys.public)));
+    }
+    Ok(())
+}
+
 /// Starts what has mails as its end.
 pub fn begin_mails(tasks: &Tasks, control: &Arc<ArcSwap<Control>>, metrics: &Arc<Metrics>) {
     start(tasks, "mail delivery", deliver_mails(Arc::clone(control), Arc::clone(metrics)));
     start(tasks, "notices", announce_endings(Arc::clone(control)));
+}
+
+/// Reads the keys that sign assertions, so that the first request finds them, and goes on keeping them. Whoever is told
+/// by what comes back makes it look at once.
+pub async fn begin_assertions(
+    tasks: &Tasks,
+    control: &Arc<ArcSwap<Control>>,
+    gateway: &Arc<Gateway>,
+) -> Arc<Notify> {
+    if let Err(error) = renew_ring(control, gateway).await {
+        tracing::error!(%error, "the keys for assertions cannot be read; until they can, nothing is forwarded");
+    }
+    let asked = Arc::new(Notify::new());
+    let keeping = keep_assertion_keys(Arc::clone(control), Arc::clone(gateway), Arc::clone(&asked));
+    start(tasks, "assertion keys", keeping);
+    asked
 }
 
 /// Starts what is done now and then for as long as requests are served.

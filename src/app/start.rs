@@ -11,7 +11,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc},
+};
 
 pub use super::start_error::StartError;
 use super::{
@@ -81,6 +84,8 @@ pub struct App {
     backends: Backends,
     /// Under the configuration in force.
     control: Arc<ArcSwap<Control>>,
+    /// Told when keys for assertions may be needed that were not.
+    assertion_keys: Arc<Notify>,
     /// Where alerts go under it.
     alerts: alerts::Receiver,
     workers: Workers,
@@ -180,9 +185,9 @@ impl App {
 
         let applied = Applied::here(cache.applied());
         let parts = parts(&config, store, clock, (mac_key, seal_key), gateway_address, applied);
-        let control = Control::new(parts.clone()).counting(Arc::clone(&metrics));
-        let control = Arc::new(ArcSwap::from_pointee(control));
+        let control = shared_control(&parts, &metrics);
         background::begin_mails(&tasks, &control, &metrics);
+        let assertion_keys = background::begin_assertions(&tasks, &control, &gateway).await;
         start_writing(&last_tasks, &parts.store, &gateway, healing, (Arc::clone(&control), uses));
         federation.sign_in(&config, &parts.settings, &parts.seal_key);
         let node = ControlNode {
@@ -209,6 +214,7 @@ impl App {
             federation,
             backends,
             control,
+            assertion_keys,
             alerts: receiver,
             workers,
             succession,
@@ -260,6 +266,7 @@ impl App {
         self.federation.sign_in(&config, &settings, &self.parts.seal_key);
         let control = self.control.load().under(Arc::clone(&config.profile), settings);
         self.control.store(Arc::new(control));
+        self.assertion_keys.notify_one();
         self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));
         metrics.config.loaded(self.gateway.clock.now());
         *current = Arc::new(config);
@@ -334,6 +341,11 @@ fn parts(
 ) -> Parts {
     let (profile, settings) = (Arc::clone(&config.profile), Settings::of(config, gateway));
     Parts { store, profile, clock, mac_key, seal_key, settings, applied }
+}
+
+/// The use cases, to be replaced when the configuration is.
+fn shared_control(parts: &Parts, metrics: &Arc<Metrics>) -> Arc<ArcSwap<Control>> {
+    Arc::new(ArcSwap::from_pointee(Control::new(parts.clone()).counting(Arc::clone(metrics))))
 }
 
 /// Where the first of these listens: the kernel may have chosen the port.

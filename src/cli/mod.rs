@@ -5,6 +5,7 @@
 //! operations in this process, as operator, so that rules, audit and change feed hold for them too.
 
 mod args;
+mod assertion_keys;
 mod audit;
 mod check;
 mod completions;
@@ -90,6 +91,8 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
+    AssertionKeys(assertion_keys::AssertionKeys),
+    #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
     Sessions(sessions::Sessions),
@@ -133,6 +136,7 @@ impl Command {
             Self::Permissions(command) => command.run(),
             Self::Presets(command) => command.run(),
             Self::Keys(command) => command.run(),
+            Self::AssertionKeys(command) => command.run(),
             Self::Audit(command) => command.run(),
             Self::Sessions(command) => command.run(),
             Self::Requests(command) => command.run(),

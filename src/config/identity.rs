@@ -28,6 +28,8 @@ pub struct Identity {
     pub credential: HeaderName,
     /// How the caller proved itself, such as `api_key`.
     pub method: HeaderName,
+    /// Whether upstreams are told once more, in a signed token.
+    pub assertion: bool,
     /// Whether the credential is passed on to the upstream.
     pub forward_credentials: bool,
 }
@@ -54,8 +56,10 @@ impl Identity {
             scopes: name("scopes", "x-scopes"),
             credential: name("credential", "x-credential-id"),
             method: name("method", "x-auth-method"),
+            assertion: false,
             forward_credentials: false,
         };
+        identity.assertion = section.read("assertion", "false", Item::boolean).unwrap_or(false);
         identity.forward_credentials =
             section.read("forward_credentials", "false", Item::boolean).unwrap_or(false);
         identity.refuse_doubles(section);

@@ -167,6 +167,12 @@ impl Config {
         let limits = whole.section("limits", Limits::read);
         let rate_limit = whole.section("rate_limit", RateLimit::read);
         let identity = whole.section("identity", Identity::read);
+        if identity.assertion && listen.public_url.is_none() {
+            whole.warn(
+                "listen.public_url",
+                "there is none: the iss of assertions will be the address that listen.gateway names",
+            );
+        }
         let upstreams = upstream::Upstreams::read(whole, &listen);
         let jwt = jwt::read_all(whole);
         let oidc = oidc::read(whole);

@@ -1,6 +1,7 @@
 //! The words both planes speak: types and rules, no I/O.
 
 pub mod access;
+pub mod assertion;
 pub mod audit;
 pub mod boundary;
 pub mod email;

@@ -8,6 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use super::{
+    assertion::Ring,
     authenticate::{key::Keys, replay::Nonces, session::Sessions, signed::Signatures},
     directory::Cache,
     snapshot::Snapshot,
@@ -29,6 +30,8 @@ pub struct Gateway {
     pub cache: Cache,
     /// What time it is.
     pub clock: Clock,
+    /// What signs assertions.
+    pub ring: ArcSwap<Ring>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// One line for each request.
@@ -58,6 +61,7 @@ impl Gateway {
             signatures,
             cache,
             clock,
+            ring: ArcSwap::default(),
             metrics,
             log,
             snapshot: ArcSwap::from_pointee(snapshot),

@@ -4,6 +4,7 @@
 //! about keys it asks through one narrow port, [`directory`]. It never names the control plane.
 
 pub mod admit;
+pub mod assertion;
 pub mod authenticate;
 pub mod body;
 pub mod converse;

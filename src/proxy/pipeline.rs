@@ -73,6 +73,11 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
             return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
         }
+        Some(Reserved::KeySet) if snapshot.assertion.is_some() => {
+            let ring = exchange.worker.gateway.ring.load();
+            return Ok(ring.published(request.headers()).map(Body::from));
+        }
+        Some(Reserved::KeySet) => return Err(Refusal::NotFound),
         Some(Reserved::Decide(form)) => return Ok(Box::pin(decide::answer(exchange, request, form)).await),
         Some(Reserved::Page) => {
             snapshot.is_asked_for(host)?;
@@ -100,6 +105,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     })?;
 
     let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
+    let assertion = exchange.assertion(caller.as_ref(), label)?;
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
     let hop = Hop {
         peer: &exchange.peer.text,
@@ -107,6 +113,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         tls: exchange.peer.tls,
         request_id: &request_id,
         identity,
+        assertion: assertion.as_ref(),
     };
     serving.headers.prepare(&mut request, &hop)?;
     *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;

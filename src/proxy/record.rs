@@ -141,6 +141,22 @@ impl Exchange {
         }
     }
 
+    /// What its upstream is told of the caller in a signed token; none where upstreams get none.
+    #[inline]
+    pub fn assertion(
+        &self,
+        caller: Option<&Arc<Record>>,
+        label: &Label,
+    ) -> Result<Option<HeaderValue>, Refusal> {
+        let Some(caller) = caller else { return Ok(None) };
+        let ring = || self.worker.gateway.ring.load_full();
+        let (snapshot, now) = (&self.serving.snapshot, self.began.wall);
+        self.worker.assertions.of(caller, &label.upstream, snapshot, ring, now).map_err(|error| {
+            tracing::error!(%error, "see the lines above about keys for assertions");
+            Refusal::StoreUnavailable
+        })
+    }
+
     /// It takes this route.
     pub fn routed(&mut self, label: &Label) {
         self.line.route = Some(Arc::clone(&label.route));

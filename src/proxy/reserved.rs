@@ -26,6 +26,8 @@ pub const ENVOY: &str = "/.latchgate/decide/envoy";
 pub enum Reserved {
     /// Who the caller is, as the gateway sees it.
     WhoAmI,
+    /// The keys by which assertions are verified.
+    KeySet,
     /// Whether a request that another proxy got may be forwarded by it.
     Decide(Form),
     /// Whatever else is there: pages, which are the control plane's.
@@ -46,7 +48,10 @@ impl Reserved {
         let Some(rest) = path.strip_prefix(PREFIX) else { return Ok(None) };
         match rest {
             "/whoami" if matches!(*method, Method::GET | Method::HEAD) => Ok(Some(Self::WhoAmI)),
-            "/whoami" => Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD") }),
+            "/jwks.json" if matches!(*method, Method::GET | Method::HEAD) => Ok(Some(Self::KeySet)),
+            "/whoami" | "/jwks.json" => {
+                Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD") })
+            }
             "/decide" => Ok(Some(Self::Decide(Form::Plain))),
             "/decide/nginx" => Ok(Some(Self::Decide(Form::Nginx))),
             _ if path.strip_prefix(ENVOY).is_some_and(|asked| asked.starts_with('/')) => {

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub public_url: Option<Uri>,
     /// Platforms that call, at the places by which routes know them.
     pub webhooks: Box<[Arc<Webhook>]>,
+    /// In whose name assertions are signed; none: upstreams get none.
+    pub assertion: Option<Box<str>>,
     /// Whether each use of a key is to be an event of the audit trail.
     pub notes_uses: bool,
     /// For requests that no route takes.
@@ -70,6 +72,7 @@ impl Snapshot {
             hosts: config.hosts.clone(),
             public_url: config.listen.public_url.clone(),
             webhooks: config.webhooks.clone().into(),
+            assertion: config.identity.assertion.then(|| issuer(config).into()),
             notes_uses: config.audit.api_key_use == KeyUseEvents::All,
             nowhere: metrics.route("none"),
         }
@@ -79,6 +82,14 @@ impl Snapshot {
     /// an HTTP/1.0 client, which is no browser.
     pub fn is_asked_for(&self, host: Option<&str>) -> Result<(), Refusal> {
         if host.is_none_or(|host| self.hosts.contains(host)) { Ok(()) } else { Err(Refusal::Misdirected) }
+    }
+}
+
+/// The gateway, by the address that it is known by.
+fn issuer(config: &Config) -> String {
+    match &config.listen.public_url {
+        Some(url) => url.to_string().trim_end_matches('/').to_owned(),
+        None => format!("http://{}", config.listen.gateway),
     }
 }
 

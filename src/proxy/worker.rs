@@ -13,6 +13,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{
+    assertion,
     body::Places,
     gateway::Gateway,
     handover::Handover,
@@ -32,6 +33,8 @@ pub struct Worker {
     pub gateway: Arc<Gateway>,
     /// Credentials that it has seen.
     pub known: Known,
+    /// Assertions that it has made.
+    pub assertions: assertion::Tokens,
     /// Uses of keys that it has counted.
     pub usage: Usage,
     /// Who answers what no upstream does.
@@ -70,6 +73,7 @@ impl Worker {
         Self {
             gateway,
             known: Known::default(),
+            assertions: assertion::Tokens::default(),
             usage: Usage::new(usage),
             handover,
             request_ids: RequestIds::new(seed),
@@ -112,6 +116,7 @@ impl Worker {
         self.pulse.fetch_add(1, Ordering::Relaxed);
         self.usage.flush();
         self.known.tidy(self.gateway.generation());
+        self.assertions.tidy(self.gateway.generation(), self.gateway.clock.now());
     }
 
     #[cold]
@@ -124,8 +129,9 @@ impl Worker {
 
 impl Serving {
     fn new(snapshot: Arc<Snapshot>, place: upstream::Worker, previous: Option<&Upstreams>) -> Self {
+        let (rules, pseudonym) = (&snapshot.rules, snapshot.pseudonym.clone());
         Self {
-            headers: Rc::new(HeaderRules::new(snapshot.rules.identity.names(), snapshot.pseudonym.clone())),
+            headers: Rc::new(HeaderRules::new(rules.identity.names(), pseudonym, rules.sessions.cookie())),
             upstreams: Upstreams::new(&snapshot.routes, &snapshot.fleets, place, previous),
             snapshot,
         }

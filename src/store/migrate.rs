@@ -38,6 +38,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "lines_and_pace",
         sql: include_str!("migrations/0011_lines_and_pace.sql"),
     },
+    Migration {
+        version: 12,
+        name: "assertion_keys",
+        sql: include_str!("migrations/0012_assertion_keys.sql"),
+    },
 ];
 
 /// The schema version this program was built for.

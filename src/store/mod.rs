@@ -7,6 +7,7 @@
 //! SQLite in WAL mode: any number of readers beside one writer, which takes the write lock when it begins
 //! (`BEGIN IMMEDIATE`), so that what it decides on cannot change before it commits, also by another process.
 
+pub mod assertion_keys;
 pub mod audit;
 pub mod changes;
 mod db;

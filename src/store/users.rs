@@ -48,9 +48,15 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// The form in which two spellings of one address are equal.
+/// The form in which two spellings of one address are equal. A sign whose small letter is an ASCII one, such as that for
+/// kelvin, stays what it is: the address with it is another mailbox than the one with a `k`, and perhaps another
+/// person's.
 pub fn folded(email: &str) -> String {
-    email.to_lowercase()
+    let small = |character: char| {
+        let small = character.to_lowercase().collect::<String>();
+        if small.is_ascii() && !character.is_ascii() { character.into() } else { small }
+    };
+    email.chars().map(small).collect()
 }
 
 /// Adds one.
@@ -219,4 +225,17 @@ fn parse(row: &Row) -> Result<User, StoreError> {
         deactivated_at: columns.maybe_time("deactivated_at")?,
         removed_at: columns.maybe_time("removed_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_are_one_and_look_alikes_are_not() {
+        assert_eq!(folded("Jack.\u{c4}@Acme.Example"), folded("jack.\u{e4}@acme.example"));
+        assert_ne!(folded("jac\u{212a}@acme.example"), folded("jack@acme.example"));
+        assert_ne!(folded("\u{130}da@acme.example"), folded("ida@acme.example"));
+        assert_eq!(folded("\u{130}da@acme.example"), "\u{130}da@acme.example".to_lowercase());
+    }
 }

@@ -1,7 +1,10 @@
 //! `latchgate check`: what a configuration means, without a network unless asked.
 
 mod online;
+mod ready;
 mod report;
+
+use std::net::SocketAddr;
 
 use clap::Args;
 
@@ -10,31 +13,38 @@ use super::{
     args::{Answer, ConfigFile},
     error::{Failure, warn},
     open,
-    output::{Format, Printer},
+    output::{self, Format, Printer},
     serve,
 };
 use crate::{app::reach, config::Warning, domain::time::Clock};
 
 /// Check a configuration and print its routes
 #[derive(Debug, Args)]
-#[command(after_help = "Nothing is connected to unless --online is given.
+#[command(after_help = "Nothing is connected to unless --online or --ready is given.
 
 Examples:
   latchgate check --config gate/latchgate.toml
   latchgate check --config gate/latchgate.toml --online
-  latchgate check --config gate/latchgate.toml --output json | jq '.routes[].path'")]
+  latchgate check --config gate/latchgate.toml --output json | jq '.routes[].path'
+  latchgate check --ready 127.0.0.1:8082           is the gateway that runs here ready?")]
 pub(crate) struct Check {
     #[command(flatten)]
     config: ConfigFile,
     /// Also open the store, connect to every target of every upstream, and ask identity providers for their keys
     #[arg(long)]
     online: bool,
+    /// Read no configuration, but ask the gateway that runs with this ops port whether it is ready
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["online", "config"])]
+    ready: Option<SocketAddr>,
     #[command(flatten)]
     answer: Answer,
 }
 
 impl Check {
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        if let Some(ops) = self.ready {
+            return output::bytes(ready::ask(ops)?.as_bytes());
+        }
         let loaded = open::load(&self.config.path)?;
         let mut report = Report::of(&self.config.path, &loaded);
         if loaded.config.mail.is_none() {

@@ -14,6 +14,8 @@ use crate::cli::error::Failure;
 #[derive(Debug)]
 pub(crate) struct Files {
     dir: PathBuf,
+    /// Where the store will be.
+    state: PathBuf,
 }
 
 /// Files of which some exist. Dropped before [`finish`](Self::finish) they are removed again: a half-made
@@ -21,7 +23,7 @@ pub(crate) struct Files {
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     files: Files,
-    made_dir: bool,
+    made: Vec<PathBuf>,
     finished: bool,
 }
 
@@ -31,8 +33,14 @@ const STORE: [&str; 3] = ["latchgate.db", "latchgate.db-wal", "latchgate.db-shm"
 const SECRET_BYTES: usize = 32;
 
 impl Files {
+    /// All of them in one folder.
     pub(crate) fn in_dir(dir: &Path) -> Result<Self, Failure> {
-        let files = Self { dir: dir.to_owned() };
+        Self::in_dirs(dir, dir)
+    }
+
+    /// Configuration and secret in `dir`, the store in `state`.
+    pub(crate) fn in_dirs(dir: &Path, state: &Path) -> Result<Self, Failure> {
+        let files = Self { dir: dir.to_owned(), state: state.to_owned() };
         // Also what leads nowhere: writing through a link could reach a file elsewhere.
         let taken = files.all().find(|path| path.symlink_metadata().is_ok());
         match taken {
@@ -49,13 +57,17 @@ impl Files {
     }
 
     pub(crate) fn create(self) -> Result<Unfinished, Failure> {
-        let made_dir = !self.dir.exists();
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.dir).map_err(|error| cannot_write(&self.dir, &error))?;
-        let unfinished = Unfinished { files: self, made_dir, finished: false };
+        let mut unfinished = Unfinished { files: self, made: Vec::new(), finished: false };
+        for dir in [unfinished.files.dir.clone(), unfinished.files.state.clone()] {
+            if !dir.exists() {
+                builder.create(&dir).map_err(|error| cannot_write(&dir, &error))?;
+                unfinished.made.push(dir);
+            }
+        }
 
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         getrandom::fill(&mut *secret).map_err(|error| {
@@ -70,7 +82,8 @@ impl Files {
     }
 
     fn all(&self) -> impl Iterator<Item = PathBuf> {
-        [CONFIG, SECRET].into_iter().chain(STORE).map(|name| self.dir.join(name))
+        let own = [CONFIG, SECRET].into_iter().map(|name| self.dir.join(name));
+        own.chain(STORE.into_iter().map(|name| self.state.join(name)))
     }
 }
 
@@ -93,8 +106,8 @@ impl Drop for Unfinished {
         for path in self.files.all() {
             let _ = fs::remove_file(path);
         }
-        if self.made_dir {
-            let _ = fs::remove_dir(&self.files.dir);
+        for dir in self.made.iter().rev() {
+            let _ = fs::remove_dir(dir);
         }
     }
 }

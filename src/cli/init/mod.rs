@@ -4,7 +4,7 @@ mod example;
 mod files;
 mod template;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use zeroize::Zeroizing;
@@ -23,19 +23,23 @@ use crate::{
 /// Write a configuration, a secret and a store to start from
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes DIR/latchgate.toml, DIR/secret.key and DIR/latchgate.db with an organization, a team \
+    after_help = "Writes DIR/latchgate.toml, DIR/secret.key and DIR/latchgate.db (or, with --state, that one there) with an organization, a team \
 where the profile has teams (both with the slug `default`) and an administrator. \
 Never overwrites anything.
 
 Examples:
   latchgate init --dir gate --upstream http://127.0.0.1:9000
   latchgate init --dir gate --profile cortex --admin-email ana@example.com
+  latchgate init --dir /etc/latchgate --state /var/lib/latchgate
   printf %s \"$PASSWORD\" | latchgate init --dir gate --admin-password-stdin"
 )]
 pub(crate) struct Init {
     /// The folder; it is made if it is not there
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
+    /// Another folder for what changes while the gateway runs: the store, and mails until a server is named
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// The platform's rules: offload, cortex, trustedoss, reducto, or the path of a profile file
     #[arg(long, value_name = "NAME", default_value = "offload")]
     profile: String,
@@ -55,8 +59,9 @@ const FIRST: &str = "default";
 
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let files = Files::in_dir(&self.dir)?;
-        let template = template::fill(&self.profile, &self.upstream, &files.config())?;
+        let state = self.state_folder()?;
+        let files = Files::in_dirs(&self.dir, state.as_deref().map_or(&self.dir, Path::new))?;
+        let template = template::fill(&self.profile, &self.upstream, state.as_deref(), &files.config())?;
         let password = self.password()?;
         let files = files.create()?;
         open::block_on(async {
@@ -67,6 +72,18 @@ impl Init {
         })?;
         let config = files.finish(&template.text)?;
         self.tell(&config.display().to_string(), &template.config)
+    }
+
+    /// As the configuration, which is another folder's, has to name it.
+    fn state_folder(&self) -> Result<Option<String>, Failure> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let absolute = std::path::absolute(state).ok().and_then(|path| path.to_str().map(str::to_owned));
+        absolute.map(Some).ok_or_else(|| {
+            Failure::usage(
+                format_args!("--state {} is no path that a configuration can hold", state.display()),
+                "for example --state /var/lib/latchgate",
+            )
+        })
     }
 
     fn password(&self) -> Result<Option<Zeroizing<String>>, Failure> {
@@ -84,6 +101,7 @@ impl Init {
     fn tell(&self, config: &str, loaded: &Config) -> Result<(), Failure> {
         let Self { dir, admin_email, upstream, .. } = self;
         let (dir, gateway) = (dir.display(), loaded.listen.gateway);
+        let store = self.state.as_ref().unwrap_or(&self.dir).display();
         let profile = &loaded.profile;
         let role = &profile.roles.highest().name;
         let team = if profile.has_teams() { ", team `default`" } else { "" };
@@ -92,7 +110,7 @@ impl Init {
             format!(
                 "Wrote {config}  one route: every path to {upstream}, for any valid key\n\
                  Wrote {dir}/secret.key  keep it apart from backups of the store\n\
-                 Wrote {dir}/latchgate.db  organization `default`{team}, administrator {admin_email} ({role})\n\
+                 Wrote {store}/latchgate.db  organization `default`{team}, administrator {admin_email} ({role})\n\
                  \n\
                  Next:\n  \
                    latchgate check --config {config} --online\n  \

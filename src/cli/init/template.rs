@@ -16,8 +16,16 @@ pub(super) struct Template {
     pub(super) config: Config,
 }
 
-/// The configuration for this profile and upstream, checked as if it stood in `file`.
-pub(super) fn fill(profile: &str, upstream: &str, file: &Path) -> Result<Template, Failure> {
+/// The configuration for this profile and upstream, checked as if it stood in `file`. What changes while the gateway
+/// runs stands beside it, or in the folder `state`.
+pub(super) fn fill(
+    profile: &str,
+    upstream: &str,
+    state: Option<&str>,
+    file: &Path,
+) -> Result<Template, Failure> {
+    let place = |name: &str| state.map_or_else(|| name.to_owned(), |folder| format!("{folder}/{name}"));
+    let (store, mails) = (format!("sqlite://{}", place("latchgate.db")), format!("file:{}", place("outbox")));
     let profile = if Profile::shipped(profile).is_some() {
         profile.to_owned()
     } else {
@@ -33,6 +41,8 @@ pub(super) fn fill(profile: &str, upstream: &str, file: &Path) -> Result<Templat
         let text = TEXT
             .replace("@profile@", &quoted(&profile))
             .replace("@upstream@", &quoted(upstream))
+            .replace("@store@", &quoted(&store))
+            .replace("@mails@", &quoted(&mails))
             .replace("@read@", &quoted(read))
             .replace("@write@", &quoted(write));
         let loaded = Config::from_toml(&text, file, &Environment::empty());
@@ -72,7 +82,7 @@ mod tests {
     #[test]
     fn every_shipped_profile_gives_a_configuration_whose_examples_are_right_too() {
         for (name, _) in Profile::SHIPPED {
-            let filled = fill(name, "http://127.0.0.1:9000", Path::new("gate/latchgate.toml")).unwrap();
+            let filled = fill(name, "http://127.0.0.1:9000", None, Path::new("gate/latchgate.toml")).unwrap();
             let left = filled.text.replace("latchgate@localhost", "");
             assert!(!left.contains('@'), "{name}");
             // The examples too, as if somebody had taken the `#` away.
@@ -96,7 +106,7 @@ mod tests {
             [("nosuch", "http://a:1"), ("offload", "ftp://a"), ("offload", "http://a\"\n[x]")]
         {
             assert!(
-                matches!(fill(profile, upstream, Path::new("x.toml")), Err(Failure::Told { .. })),
+                matches!(fill(profile, upstream, None, Path::new("x.toml")), Err(Failure::Told { .. })),
                 "{profile}"
             );
         }

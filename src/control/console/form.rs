@@ -22,6 +22,8 @@ use crate::{
 /// In bytes; the longest password with everything else is much shorter.
 const LONGEST: usize = 16 << 10;
 const TIME: Duration = Duration::from_secs(10);
+/// Of the fields of a form; each is compared with those before it.
+const MOST: usize = 32;
 /// The field that carries the token.
 const CSRF: &str = "csrf";
 
@@ -48,7 +50,7 @@ impl Form {
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, Zeroizing::new(decode(value)?));
-            if fields.iter().any(|(known, _)| *known == name) {
+            if fields.len() == MOST || fields.iter().any(|(known, _)| *known == name) {
                 return None;
             }
             fields.push((name, value));
@@ -114,6 +116,8 @@ mod tests {
         for wrong in ["a=1&a=2", "a=%zz", "a=%ff", "a=%4"] {
             assert!(Form::parse(wrong).is_none(), "{wrong}");
         }
+        let many: Vec<String> = (0..=MOST).map(|field| format!("f{field}")).collect();
+        assert!(Form::parse(&many[1..].join("&")).is_some() && Form::parse(&many.join("&")).is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ago no longer counts.
 
 mod applied;
+mod assertion_keys;
 mod attempts;
 mod audit;
 mod caller;
@@ -37,6 +38,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Dura
 
 pub use self::{
     applied::Applied,
+    assertion_keys::{AssertionKeyView, AssertionKeys, Signing},
     audit::{AuditEntry, AuditFilter, ChainVerdict},
     caller::Caller,
     error::{FieldError, ServiceError},
@@ -86,6 +88,8 @@ pub struct Settings {
     pub public_url: String,
     /// How long whoever signs in stays signed in, and in which cookie.
     pub sessions: config::Sessions,
+    /// Whether upstreams get assertions.
+    pub assertion: bool,
     /// How often an address may be wrong in a minute.
     pub failures_per_address: NonZeroU32,
 }
@@ -107,6 +111,7 @@ impl Settings {
             invitations: config.invitations.clone(),
             public_url,
             sessions: config.sessions,
+            assertion: config.identity.assertion,
             failures_per_address: config.auth.failures_per_minute.ip,
         }
     }

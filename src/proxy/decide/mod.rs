@@ -22,6 +22,7 @@ use http::{
 pub use self::question::Unclear;
 use super::{
     admit::admit,
+    assertion::X_LATCHGATE_ASSERTION,
     body::{Body, Inbound},
     directory::Record,
     headers::{self, Authority},
@@ -61,15 +62,21 @@ pub async fn answer(exchange: &mut Exchange, request: Request<Inbound>, form: Fo
 }
 
 /// A request that its proxy may forward, and who asks; nobody on a public route.
-struct Allowed(Option<Arc<Record>>);
+struct Allowed {
+    caller: Option<Arc<Record>>,
+    assertion: Option<HeaderValue>,
+}
 
 impl Allowed {
     fn response(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in self.0.as_deref().map_or(&[][..], |caller| caller.identity.headers()) {
+        for (name, value) in self.caller.as_deref().map_or(&[][..], |caller| caller.identity.headers()) {
             headers.insert(name, value.clone());
+        }
+        if let Some(assertion) = &self.assertion {
+            headers.insert(X_LATCHGATE_ASSERTION, assertion.clone());
         }
         response
     }
@@ -99,7 +106,8 @@ async fn decide(exchange: &mut Exchange, mut request: Request<Inbound>) -> Resul
     if is_reserved || serving.upstreams.of(matched.index).is_none() {
         return Err(Refusal::NotFound);
     }
-    exchange.routed(&snapshot.labels[matched.index]);
+    let label = &snapshot.labels[matched.index];
+    exchange.routed(label);
     let pages = authority.as_ref().and_then(|authority| pages(authority, request.headers(), snapshot));
     let accepted = matched.route.credentials;
     let admitted = admit(exchange, &matched.action, accepted, &mut request).await.map_err(|refusal| {
@@ -107,7 +115,8 @@ async fn decide(exchange: &mut Exchange, mut request: Request<Inbound>) -> Resul
         let sent_on = sign_in::instead(&refusal, exchange.kind(), accepted, &request, &target);
         sent_on.map_or(refusal, |refusal| at(refusal, &origin))
     })?;
-    Ok(Allowed(admitted.caller))
+    let assertion = exchange.assertion(admitted.caller.as_ref(), label)?;
+    Ok(Allowed { caller: admitted.caller, assertion })
 }
 
 /// Where the gateway's pages are for whoever sent the request, as a URL without its path; empty where the scheme is

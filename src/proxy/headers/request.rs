@@ -6,6 +6,7 @@ use http::{
 };
 
 use super::{names::Class, rules::HeaderRules};
+use crate::proxy::assertion::X_LATCHGATE_ASSERTION;
 
 /// What the gateway knows about a request and its upstream is told.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ pub struct Hop<'a> {
     pub request_id: &'a HeaderValue,
     /// Who is calling: headers to set. Those of the configuration that are not here stay absent.
     pub identity: &'a [(HeaderName, HeaderValue)],
+    /// The same in a signed token, where upstreams get one.
+    pub assertion: Option<&'a HeaderValue>,
 }
 
 /// The request has been here before (RFC 9110 section 7.6.3); 508 `loop_detected`.
@@ -56,6 +59,9 @@ impl HeaderRules {
         }
         for (name, value) in hop.identity {
             headers.insert(name, value.clone());
+        }
+        if let Some(assertion) = hop.assertion {
+            headers.insert(X_LATCHGATE_ASSERTION, assertion.clone());
         }
         Ok(())
     }
@@ -191,7 +197,7 @@ mod tests {
     const SCOPES: HeaderName = HeaderName::from_static("x-scopes");
 
     fn rules() -> HeaderRules {
-        HeaderRules::new([&TENANT, &SCOPES], Pseudonym::new(7))
+        HeaderRules::new([&TENANT, &SCOPES], Pseudonym::new(7), "latchgate")
     }
 
     fn request(lines: &str) -> Request<()> {
@@ -205,7 +211,7 @@ mod tests {
     }
 
     fn hop(identity: &[(HeaderName, HeaderValue)]) -> Hop<'_> {
-        Hop { peer: &PEER, peer_trusted: false, tls: false, request_id: &ID, identity }
+        Hop { peer: &PEER, peer_trusted: false, tls: false, request_id: &ID, identity, assertion: None }
     }
 
     /// The headers that come out, sorted, without those that the gateway always adds.
@@ -326,7 +332,7 @@ mod tests {
         assert_eq!(first.headers().get_all(VIA).iter().count(), 2);
         let again = rules().prepare(&mut first, &hop(&[]));
         assert_eq!(again, Err(LoopDetected));
-        let neighbour = HeaderRules::new([], Pseudonym::new(8));
+        let neighbour = HeaderRules::new([], Pseudonym::new(8), "latchgate");
         assert_eq!(neighbour.prepare(&mut first, &hop(&[])), Ok(()));
     }
 

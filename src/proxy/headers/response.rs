@@ -2,11 +2,11 @@
 
 use http::{
     HeaderMap, HeaderName, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING},
 };
 use http_body::Body;
 
-use super::{names::Class, request::named_by_connection, rules::HeaderRules};
+use super::{super::cookie, names::Class, request::named_by_connection, rules::HeaderRules};
 
 /// An answer that must not be passed on; 502 `upstream_protocol`, and its connection is not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +56,9 @@ impl HeaderRules {
         }
         let mut doomed = Vec::new();
         let mut announced = false;
+        let mut sets_cookies = false;
         for name in headers.keys() {
+            sets_cookies |= name == SET_COOKIE;
             match self.response.find(name) {
                 Some((Class::Announcement, true)) => announced = true,
                 Some((_, true)) => doomed.push(name.clone()),
@@ -69,6 +71,9 @@ impl HeaderRules {
         }
         if announced {
             self.announce_trailers(headers);
+        }
+        if sets_cookies {
+            cookie::refuse_set(headers, self.cookie);
         }
         Ok(())
     }
@@ -106,7 +111,7 @@ mod tests {
             let value = HeaderValue::from_str(value.trim()).unwrap();
             response.headers_mut().append(name.parse::<HeaderName>().unwrap(), value);
         }
-        HeaderRules::new([], Pseudonym::new(7)).receive(&mut response)?;
+        HeaderRules::new([], Pseudonym::new(7), "latchgate").receive(&mut response)?;
         assert_eq!(response.version(), Version::HTTP_11);
         let text =
             |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
@@ -117,7 +122,7 @@ mod tests {
     fn what_was_for_the_gateway_stays_here() {
         let lines = "Connection: X-Foo, close\nX-Foo: 1\nKeep-Alive: timeout=5\nProxy-Authenticate: Basic\n\
                      Transfer-Encoding: chunked\nUpgrade: h2c\nProxy-Connection: x\nX-Bar: 2\nSet-Cookie: a\n\
-                     Set-Cookie: b\nWWW-Authenticate: Basic";
+                     Set-Cookie: b\nSet-Cookie: latchgate=lgs_x\nWWW-Authenticate: Basic";
         let left = ["x-bar: 2", "set-cookie: a", "set-cookie: b", "www-authenticate: Basic"];
         let mut received = received(200, lines).unwrap();
         received.sort_by_key(|line| left.iter().position(|kept| kept == line));

@@ -13,11 +13,17 @@ pub struct HeaderRules {
     pub(super) response: Names,
     pub(super) trailers: Names,
     pub(super) pseudonym: Pseudonym,
+    /// The name of the session's cookie.
+    pub(super) cookie: &'static str,
 }
 
 impl HeaderRules {
-    /// Rules that keep these names, those of the identity headers, for the gateway alone.
-    pub fn new<'a>(identity: impl IntoIterator<Item = &'a HeaderName>, pseudonym: Pseudonym) -> Self {
+    /// Rules that keep these names, those of the identity headers, and this cookie for the gateway alone.
+    pub fn new<'a>(
+        identity: impl IntoIterator<Item = &'a HeaderName>,
+        pseudonym: Pseudonym,
+        cookie: &'static str,
+    ) -> Self {
         let identity: Vec<_> = identity.into_iter().map(HeaderName::as_str).collect();
         let request = Names::new()
             .with(Class::Ours, &identity)
@@ -43,7 +49,7 @@ impl HeaderRules {
             .with(Class::Ours, NEVER_IN_TRAILERS)
             .with_family(Class::Ours, "x-forwarded-")
             .with_family(Class::Ours, "x-latchgate-");
-        Self { request, response, trailers, pseudonym }
+        Self { request, response, trailers, pseudonym, cookie }
     }
 }
 

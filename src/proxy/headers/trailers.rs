@@ -46,7 +46,7 @@ mod tests {
     use crate::proxy::headers::Pseudonym;
 
     fn rules() -> HeaderRules {
-        HeaderRules::new([&HeaderName::from_static("x-corp-org")], Pseudonym::new(7))
+        HeaderRules::new([&HeaderName::from_static("x-corp-org")], Pseudonym::new(7), "latchgate")
     }
 
     #[test]

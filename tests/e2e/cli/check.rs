@@ -2,9 +2,10 @@
 
 use crate::support::{
     issuer::{Issuer, Signer, key_set},
-    program::Site,
-    rawup::Upstream,
+    program::{Site, run},
+    rawup::{Answer, Gate, Upstream},
     setup::Setup,
+    wait,
     wrong::Wrong,
 };
 
@@ -231,4 +232,32 @@ fn identity_providers_are_looked_at() {
     site.configure(&oidc);
     let down = site.plain(&["check", "--online"], "");
     assert!(down.code == 1 && down.stdout.contains("oidc"), "{down:?}");
+}
+
+/// `--ready` is what a container's health check runs: 0 while the gateway is ready, 1 while it drains, and 1 when it
+/// is not there.
+#[test]
+fn a_running_gateway_is_asked() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |_| Answer::Held(held.clone(), Box::new(Answer::ok("late"))));
+    let mut program = Site::new(Setup::offload(&upstream)).serve();
+    let ops = program.ops().0.to_string();
+    let ask = || run(["check", "--ready", &ops], "");
+    let ready = ask();
+    assert_eq!((ready.code, ready.stdout.as_str()), (0, "ready\n"), "{ready:?}");
+    let everywhere = format!("0.0.0.0:{}", program.ops().0.port());
+    assert_eq!(run(["check", "--ready", &everywhere], "").code, 0);
+
+    let mut running = program.gateway().connect();
+    running.send("GET /public/x HTTP/1.1\r\nHost: gw\r\n\r\n");
+    upstream.wait_for(1);
+    program.sigterm();
+    let refused = wait::for_some("it says that it ends", || Some(ask()).filter(|answer| answer.code != 0));
+    assert!(refused.code == 1 && refused.stderr.contains("shutting down"), "{refused:?}");
+    gate.open();
+    assert!(program.ended().success());
+    let gone = ask();
+    assert!(gone.code == 1 && gone.stderr.contains(&ops), "{gone:?}");
+    assert_eq!(run(["check", "--ready", "nowhere"], "").code, 2);
 }

@@ -42,6 +42,29 @@ fn it_writes_what_serve_needs() {
     }
 }
 
+/// Configuration and state in folders of their own, as a service has them; neither is written over.
+#[test]
+fn state_has_a_folder_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dir, state) = (folder.path().join("etc"), folder.path().join("lib/gate"));
+    let init = || {
+        run(["init".as_ref(), "--dir".as_ref(), dir.as_os_str(), "--state".as_ref(), state.as_os_str()], "")
+    };
+    let done = init();
+    assert_eq!(done.code, 0, "{done:?}");
+    let store = state.join("latchgate.db");
+    assert!(done.stdout.contains(&store.display().to_string()), "{done:?}");
+    assert!(store.exists() && !dir.join("latchgate.db").exists() && dir.join("secret.key").exists());
+    let text = fs::read_to_string(dir.join("latchgate.toml")).expect("the configuration");
+    assert!(text.contains(&format!("file:{}/outbox", state.display())), "{text}");
+    let config = dir.join("latchgate.toml");
+    let users = run(["users".as_ref(), "list".as_ref(), "--config".as_ref(), config.as_os_str()], "");
+    assert!(users.code == 0 && users.stdout.contains("admin@localhost"), "{users:?}");
+    fs::remove_dir_all(&dir).expect("another start");
+    let refused = init();
+    assert!(refused.code != 0 && !dir.exists() && store.exists(), "{refused:?}");
+}
+
 /// L322: it never writes over what is there.
 #[test]
 fn it_writes_over_nothing() {

@@ -1,8 +1,10 @@
 //! What operators run the gateway with: units, images, alerts, dashboards. Each file is held against the program.
 
 mod alerts;
+mod container;
 mod dashboard;
 mod prometheus;
+mod systemd;
 mod traffic;
 
 use std::{fs, path::PathBuf};

@@ -8,6 +8,7 @@ use crate::support::{
     request::{Caller, Request},
     setup::Setup,
     signer::{Draft, Signer},
+    wait,
 };
 
 const DECIDE: &str = "/.latchgate/decide";
@@ -318,7 +319,7 @@ fn nginx_gets_answers_that_it_understands() {
     assert_eq!(page.header("location"), Some("/.latchgate/sign-in?return_to=/pages/a%3Fb%3Dc"));
     bench.gateway.break_store();
     bench.gateway.clock.advance(std::time::Duration::from_secs(61));
-    assert_eq!(ask(&good, "GET", "/api/x"), "503 503 store_unavailable");
+    wait::until("the store to be missed", || ask(&good, "GET", "/api/x") == "503 503 store_unavailable");
     assert_eq!(forwarded(&good, "GET", "/api/x", "gw").send().verdict(), "503 store_unavailable");
     assert_eq!(ask(&anonymous, "GET", "/public/x"), "200 200 ok");
     bench.gateway.mend_store();
@@ -448,7 +449,7 @@ fn what_was_decided_is_written_down() {
     }
     let counted = |code| program.metric("latchgate_requests_total", &[("route", "api"), ("code", code)]);
     assert!((counted("200") - 1.0).abs() < 0.1 && (counted("403") - 1.0).abs() < 0.1);
-    crate::support::wait::until("the use of the key", || {
+    wait::until("the use of the key", || {
         program.cli(&["keys", "show", &key.prefix]).json()["usage_count"] == 1
     });
 }

@@ -1,6 +1,7 @@
 //! The data plane: one request, from its first byte to its log line.
 
 mod admit;
+mod assertion;
 mod authenticate;
 mod connection;
 mod credential;

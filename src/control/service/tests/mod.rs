@@ -62,6 +62,7 @@ impl Platform {
         let profile = Arc::new(profile);
         let clock = Clock::manual(NOW);
         let mut settings = Settings {
+            assertion: false,
             rotation_grace: profile.keys.rotation_grace,
             bcrypt_cost: COST,
             accept_foreign: false,

@@ -187,7 +187,7 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
         ended: Rc::default(),
         failed: Rc::default(),
     };
-    let rules = Rc::new(HeaderRules::new([&"x-tenant-id".parse().unwrap()], Pseudonym::new(1)));
+    let rules = Rc::new(HeaderRules::new([&"x-tenant-id".parse().unwrap()], Pseudonym::new(1), "latchgate"));
     let (upstream, ended, failed) =
         (Rc::clone(&gateway.upstream), Rc::clone(&gateway.ended), Rc::clone(&gateway.failed));
     let places = Rc::new(Places::default());
@@ -244,7 +244,14 @@ async fn serve(
     let public = Action { public: true, permission: None, target: Target::default() };
     let permit = decide(None, &public, None, Timestamp::default()).unwrap();
     let (peer, request_id) = (HeaderValue::from_static("192.0.2.1"), HeaderValue::from_static("id"));
-    let hop = Hop { peer: &peer, peer_trusted: false, tls: false, request_id: &request_id, identity: &[] };
+    let hop = Hop {
+        peer: &peer,
+        peer_trusted: false,
+        tls: false,
+        request_id: &request_id,
+        identity: &[],
+        assertion: None,
+    };
     if let Err(looping) = rules.prepare(&mut request, &hop) {
         return refusal(508, looping.to_string());
     }
