@@ -22,14 +22,8 @@ use latchgate::{
         token::{Digest, Token},
     },
     proxy::{
-        admit::admit,
-        authenticate::key::Failure,
-        body::Inbound,
-        directory::Proof,
-        gateway::Gateway,
-        peer::Peer,
-        record::{Exchange, Turn},
-        worker::Worker,
+        admit::admit, authenticate::key::Failure, body::Inbound, directory::Proof, gateway::Gateway,
+        peer::Peer, record::Exchange, turn::Turn, worker::Worker,
     },
     telemetry::access_log::AccessLog,
 };

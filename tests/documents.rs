@@ -184,6 +184,10 @@ fn every_field_of_the_api_has_its_flag() {
         ("get", "/v1/audit", "audit list"),
         ("get", "/v1/requests", "requests list"),
         ("post", "/v1/session", "sessions sign-in"),
+        ("post", "/v1/session/second-factor", "sessions second-factor enrol"),
+        ("post", "/v1/session/second-factor/confirm", "sessions second-factor confirm"),
+        ("post", "/v1/session/second-factor/remove", "sessions second-factor remove"),
+        ("post", "/v1/session/second-factor/recovery-codes", "sessions second-factor recovery-codes"),
     ] {
         let operation = &document["paths"][path][method];
         let body = &operation["requestBody"]["content"]["application/json"]["schema"]["properties"];

@@ -31,6 +31,7 @@ mod projects;
 mod remote;
 mod requests;
 mod roles;
+mod second_factors;
 mod secrets;
 mod serve;
 mod sessions;

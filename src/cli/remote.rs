@@ -68,6 +68,20 @@ impl Remote {
 
     /// The answer to a question.
     pub(crate) async fn ask(&self, question: &Question) -> Result<Value, Failure> {
+        let answer = self.answer(question).await?;
+        self.read(question, answer)
+    }
+
+    /// The same; none: the password is right, and a code has to be sent, too.
+    pub(crate) async fn ask_or_code(&self, question: &Question) -> Result<Option<Value>, Failure> {
+        let answer = self.answer(question).await?;
+        if answer.json.as_ref().is_some_and(|json| json["code"] == "second_factor_required") {
+            return Ok(None);
+        }
+        self.read(question, answer).map(Some)
+    }
+
+    async fn answer(&self, question: &Question) -> Result<Answer, Failure> {
         let name = if question.method == Method::GET { None } else { Some(name()?) };
         self.changing.set(self.changing.get() || name.is_some());
         let (mut waits, mut broken) = (0, false);
@@ -82,7 +96,7 @@ impl Remote {
                         ));
                         self.or_interrupted(tokio::time::sleep(Duration::from_secs(seconds))).await?;
                     }
-                    None => return self.read(answer),
+                    None => return Ok(answer),
                 },
                 Err(error) if breaks(&error) && !broken => {
                     broken = true;
@@ -132,22 +146,35 @@ impl Remote {
         }
     }
 
-    fn read(&self, answer: Answer) -> Result<Value, Failure> {
+    fn read(&self, question: &Question, answer: Answer) -> Result<Value, Failure> {
         let (status, place) = (answer.status, answer.location.as_deref());
         match answer.json {
             _ if status == StatusCode::NO_CONTENT => Ok(Value::Null),
             Some(json) if status.is_success() && json.is_object() => Ok(json),
             Some(json) if !status.is_success() => match serde_json::from_value(json) {
-                Ok(refused) => Err(self.refused(status, refused, answer.retry_after)),
+                Ok(refused) => Err(self.refused(question, status, refused, answer.retry_after)),
                 Err(_) => Err(self.foreign(status, place)),
             },
             _ => Err(self.foreign(status, place)),
         }
     }
 
-    fn refused(&self, status: StatusCode, refused: Refused, retry_after: Option<u64>) -> Failure {
+    fn refused(
+        &self,
+        question: &Question,
+        status: StatusCode,
+        refused: Refused,
+        retry_after: Option<u64>,
+    ) -> Failure {
         let detail = harmless(refused.detail.trim_end_matches('.'));
+        // What proves a person is wrong then, and not the token.
+        let proves = question.path.first().is_some_and(|noun| noun == "session")
+            && refused.code == "credential_invalid"
+            && ["password", "code"].iter().any(|field| question.body.contains_key(*field));
         match status {
+            StatusCode::UNAUTHORIZED if proves && self.token.is_some() => {
+                Failure::failed(detail, "correct the password or the code; nothing was changed")
+            }
             StatusCode::UNAUTHORIZED => match &self.token {
                 Some(token) => Failure::failed(
                     format_args!("{} does not take the token: {detail}", self.base),

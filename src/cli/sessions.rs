@@ -12,6 +12,7 @@ use super::{
     output::{Format, Printer, harmless},
     plane::text,
     remote::Remote,
+    second_factors::{self, SecondFactor},
     secrets::{self, Token},
 };
 use crate::{config::Environment, control::api::Question, domain::time::Clock};
@@ -32,6 +33,9 @@ Example:
         /// Read the password from stdin; without it a terminal is asked
         #[arg(long)]
         password_stdin: bool,
+        /// A code of the second factor, or a recovery code; where one is needed a terminal is asked for it
+        #[arg(long)]
+        code: Option<String>,
         #[command(flatten)]
         there: There,
     },
@@ -47,6 +51,9 @@ Example:
         #[command(flatten)]
         there: There,
     },
+    /// The second factor: codes of an authenticator app besides the password
+    #[command(subcommand)]
+    SecondFactor(SecondFactor),
     /// Sign out: the token is worth nothing any more
     SignOut {
         #[command(flatten)]
@@ -77,7 +84,7 @@ impl There {
         open::block_on(work(remote, Printer::stdout(self.answer.output, Clock::system().now())))
     }
 
-    fn signed_in(
+    pub(super) fn signed_in(
         &self,
         work: impl AsyncFnOnce(Remote, Printer) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
@@ -85,29 +92,37 @@ impl There {
     }
 }
 
-const SESSION: [&str; 1] = ["session"];
+pub(super) const SESSION: [&str; 1] = ["session"];
 
 impl Sessions {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::SignIn { email, password_stdin, there } => there.work(None, async |remote, mut printer| {
-                // Asked for only now: a wrong address costs no typing.
-                let password = password(&email, password_stdin)?;
-                let question = Question::to(Method::POST, &SESSION).with("email", email);
-                let session = remote.ask(&question.with("password", password.as_str())).await?;
-                if printer.format() == Format::Json {
-                    return printer.object(&session);
-                }
-                let place = session["active_team"]["slug"].as_str().unwrap_or("the organization");
-                let ends = session["expires_at"].as_str().and_then(|at| at.parse().ok());
-                note(format_args!(
-                    "Signed in as {}, acting in {}, until {}. This is the only time the token is shown:",
-                    harmless(text(&session["user"], "email")),
-                    harmless(place),
-                    ends.map_or_else(String::new, |at| printer.time(at))
-                ));
-                printer.text(&harmless(text(&session, "token")))
-            }),
+            Self::SignIn { email, password_stdin, code, there } => {
+                there.work(None, async |remote, mut printer| {
+                    // Asked for only now: a wrong address costs no typing.
+                    let password = password(&email, password_stdin)?;
+                    let question = Question::to(Method::POST, &SESSION).with("email", email);
+                    let question = question.with("password", password.as_str()).with("code", code);
+                    let session = match remote.ask_or_code(&question).await? {
+                        Some(session) => session,
+                        None => {
+                            remote.ask(&question.with("code", second_factors::code(None)?.as_str())).await?
+                        }
+                    };
+                    if printer.format() == Format::Json {
+                        return printer.object(&session);
+                    }
+                    let place = session["active_team"]["slug"].as_str().unwrap_or("the organization");
+                    let ends = session["expires_at"].as_str().and_then(|at| at.parse().ok());
+                    note(format_args!(
+                        "Signed in as {}, acting in {}, until {}. This is the only time the token is shown:",
+                        harmless(text(&session["user"], "email")),
+                        harmless(place),
+                        ends.map_or_else(String::new, |at| printer.time(at))
+                    ));
+                    printer.text(&harmless(text(&session, "token")))
+                })
+            }
             Self::Show { there } => there.signed_in(async |remote, mut printer| {
                 printer.object(&remote.ask(&Question::get(&SESSION)).await?)
             }),
@@ -119,6 +134,7 @@ impl Sessions {
                 let question = Question::to(Method::PUT, &["session", "team"]).change("team_id", Some(team));
                 printer.object(&remote.ask(&question).await?)
             }),
+            Self::SecondFactor(command) => command.run(),
             Self::SignOut { there } => there.signed_in(async |remote, _| {
                 remote.ask(&Question::to(Method::DELETE, &SESSION)).await?;
                 note("Signed out.");
@@ -128,7 +144,7 @@ impl Sessions {
     }
 }
 
-fn password(email: &str, stdin: bool) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn password(email: &str, stdin: bool) -> Result<Zeroizing<String>, Failure> {
     if stdin {
         return secrets::line_of_stdin("the password", "--password-stdin");
     }

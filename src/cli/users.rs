@@ -137,6 +137,15 @@ pub(crate) enum Users {
         #[command(flatten)]
         target: Target,
     },
+    /// Take the second factor off a person who has lost it with every recovery code, and sign them out
+    RemoveSecondFactor {
+        /// The person, by e-mail address or id
+        user: String,
+        #[command(flatten)]
+        consent: Consent,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Remove a person and revoke the keys that are theirs
     Delete {
         /// The person, by e-mail address or id
@@ -226,6 +235,17 @@ impl Users {
                 let (plane, id) = found(plane, user).await?;
                 let user = plane.find(USER, &id).await?;
                 plane.ask(Question::to(Method::DELETE, &["users", text(&user, "id"), "sessions"])).await?;
+                printer.object(&user)
+            }),
+            Self::RemoveSecondFactor { user, consent, target } => target.work(async |plane, mut printer| {
+                let (plane, id) = found(plane, user).await?;
+                let user = plane.find(USER, &id).await?;
+                let email = text(&user, "email");
+                consent.to(&format!(
+                    "from now on the password alone signs {email} in: see that it is them who ask"
+                ))?;
+                let path = ["users", text(&user, "id"), "second-factor"];
+                plane.ask(Question::to(Method::DELETE, &path)).await?;
                 printer.object(&user)
             }),
             Self::Delete { user, consent, target } => target.work(async |plane, printer| {

@@ -14,6 +14,7 @@ pub mod permission;
 pub mod profile;
 pub mod role;
 pub mod seal;
+pub mod second_factor;
 pub mod session;
 pub mod time;
 pub mod webhook;

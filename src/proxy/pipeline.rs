@@ -6,7 +6,7 @@
 //! nothing about keys; the rate limit comes after the decision, so that refused requests do not spend a key's
 //! quota. Headers are edited last, and only a [`Permit`](crate::domain::access::Permit) opens the way upstream.
 
-use std::{borrow::Cow, convert::Infallible, rc::Rc};
+use std::{borrow::Cow, rc::Rc};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
@@ -16,25 +16,27 @@ use super::{
     admit::{Admitted, admit},
     body::{Body, Inbound},
     decide,
-    forward::{self, BodyLimits},
+    forward::{self, BodyLimits, Sent},
     handover::{Asked, hand_over},
     headers::{self, Hop},
     path,
     peer::Peer,
-    record::{Exchange, Recorded, Turn},
+    record::{Exchange, Recorded},
     reject::Refusal,
     reserved::{self, Reserved},
     sign_in,
+    tunnel::Tunnel,
+    turn::Turn,
     worker::Worker,
 };
 
-/// Answers one request.
+/// Answers one request. With a tunnel, its connection goes on in another protocol once the answer is out.
 pub async fn handle(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
     turn: &Rc<Turn>,
     request: Request<Inbound>,
-) -> Result<Response<Recorded<Body>>, Infallible> {
+) -> (Response<Recorded<Body>>, Option<Tunnel>) {
     let mut exchange = Exchange::begin(worker, peer, turn, &request);
     let is_head = *request.method() == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
@@ -42,7 +44,7 @@ pub async fn handle(
     if is_head {
         without_body(&mut response);
     }
-    Ok(exchange.answer(response))
+    exchange.answer(response)
 }
 
 /// The answer to a HEAD says how long the body would be. hyper leaves it out in HTTP/1 alone.
@@ -115,14 +117,25 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         identity,
         assertion: assertion.as_ref(),
     };
+    let protocols = headers::wanted_protocols(&request);
     serving.headers.prepare(&mut request, &hop)?;
+    if let Some(protocols) = protocols {
+        headers::ask_for_protocols(request.headers_mut(), protocols);
+    }
     *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 
     let limits = BodyLimits { most: snapshot.limits.body_bytes, silence: snapshot.limits.request_timeout };
     let (on_end, sent) = exchange.forwarded(label);
-    let response = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;
+    exchange.let_in(caller, matched.action.permission);
+    let answer = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;
     exchange.answered_by(label, sent);
-    Ok(response.map(Body::Forwarded))
+    Ok(match answer {
+        Sent::Answer(response) => response.map(Body::Forwarded),
+        Sent::Switched(response, far) => {
+            exchange.switched(far);
+            response.map(|()| Body::from(Bytes::new()))
+        }
+    })
 }
 
 /// Answers a question about the gateway itself (RFC 9110 section 9.3.7): what each path takes, only the path tells.

@@ -17,18 +17,21 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     body::{Hold, Inbound},
     directory::Record,
-    forward::{End, Ended},
+    forward::{End, Ended, Far},
     headers::X_REQUEST_ID,
     peer::Peer,
     reject::Refusal,
     snapshot::Label,
     throttle::Standing,
+    tunnel::Tunnel,
+    turn::{LetIn, Turn},
     usage::KeyUse,
     worker::{Serving, Worker},
 };
 use crate::{
     domain::{
         access::{CredentialId, Method},
+        permission::Permission,
         time::Moment,
     },
     runtime::client_ip::{self, Client},
@@ -37,35 +40,6 @@ use crate::{
         metrics::{Held, Outcome, RouteMetrics},
     },
 };
-
-/// Whether a connection is answering a request: from the end of its head until the last byte of the answer is
-/// written. hyper lets go of an answer when it has copied its end, which is before it writes it.
-#[derive(Debug, Default)]
-pub struct Turn(Cell<Stage>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Stage {
-    /// Whatever is written now is hyper's own.
-    #[default]
-    Free,
-    Answering,
-    /// The answer has ended, some of it may still have to be written.
-    Ended,
-}
-
-impl Turn {
-    /// It is.
-    pub fn is_taken(&self) -> bool {
-        matches!(self.0.get(), Stage::Answering | Stage::Ended)
-    }
-
-    /// Everything that was to be written is written.
-    pub fn flushed(&self) {
-        if self.0.get() == Stage::Ended {
-            self.0.set(Stage::Free);
-        }
-    }
-}
 
 /// One request under way: where it comes from, what it is served by, and everything that will be said of it.
 pub struct Exchange {
@@ -86,13 +60,14 @@ pub struct Exchange {
     in_flight: Option<Held>,
     ended: Rc<Cell<Option<Ended>>>,
     turn: Rc<Turn>,
+    far: Option<Far<OnEnd>>,
     answered: bool,
 }
 
 impl Exchange {
     /// A request whose head was just read.
     pub fn begin<B>(worker: &Rc<Worker>, peer: &Rc<Peer>, turn: &Rc<Turn>, request: &Request<B>) -> Self {
-        turn.0.set(Stage::Answering);
+        turn.begin();
         let serving = worker.serving();
         let trusted = &serving.snapshot.trusted_proxies;
         let client = client_ip::client(peer.ip, request.headers(), |ip| trusted.contains(ip));
@@ -116,6 +91,7 @@ impl Exchange {
             line,
             in_flight: None,
             ended: Rc::default(),
+            far: None,
             answered: false,
         }
     }
@@ -208,6 +184,24 @@ impl Exchange {
         }
     }
 
+    /// Where it stands on the wire.
+    pub const fn turn(&self) -> &Rc<Turn> {
+        &self.turn
+    }
+
+    /// It may do this, as long as its credential may. Nobody is let in on a public route.
+    pub fn let_in(&self, caller: Option<Arc<Record>>, permission: Option<Permission>) {
+        if let Some(caller) = caller {
+            let who = LetIn { caller, permission, client: self.client.address };
+            self.worker.turns.let_in(&self.turn, who);
+        }
+    }
+
+    /// Its upstream goes on in another protocol.
+    pub fn switched(&mut self, far: Far<OnEnd>) {
+        self.far = Some(far);
+    }
+
     /// It goes to this route's upstream, at this uptime. The first is to be told when the answer has ended.
     pub fn forwarded(&mut self, label: &Label) -> (OnEnd, Duration) {
         self.line.upstream = Some(Arc::clone(&label.upstream));
@@ -242,23 +236,32 @@ impl Exchange {
         refusal.response(&self.serving.snapshot.rules.profile, &self.request_id())
     }
 
-    /// It is answered; what remains is to see the answer out.
-    pub fn answer<B: Body>(mut self, mut response: Response<B>) -> Response<Recorded<B>> {
+    /// It is answered; what remains is to see the answer out, or the tunnel that it opens.
+    pub fn answer<B: Body>(mut self, mut response: Response<B>) -> (Response<Recorded<B>>, Option<Tunnel>) {
         self.standing.describe(response.headers_mut());
         response.headers_mut().insert(X_REQUEST_ID, self.request_id());
         self.answered = true;
         self.line.status = response.status();
         self.line.bytes_out = response.body().size_hint().exact().unwrap_or_default();
-        response.map(|body| Recorded { body, exchange: self })
+        match self.far.take() {
+            Some(far) => {
+                let tunnel = Tunnel::new(far, self);
+                (response.map(|body| Recorded { body, _exchange: None }), Some(tunnel))
+            }
+            None => (response.map(|body| Recorded { body, _exchange: Some(self) }), None),
+        }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.turn.0.set(Stage::Ended);
+        let cut = self.turn.end();
         if !self.answered && !std::thread::panicking() {
-            self.line.status = client_closed_request();
-            self.line.outcome = End::ClientLeft.outcome();
+            let (status, outcome) = match cut {
+                Some(why) => (StatusCode::UNAUTHORIZED, why),
+                None => (client_closed_request(), End::ClientLeft.outcome()),
+            };
+            (self.line.status, self.line.outcome) = (status, outcome);
         }
         let gateway = &self.worker.gateway;
         let took: Duration = gateway.clock.uptime().saturating_sub(self.began.uptime);
@@ -268,7 +271,7 @@ impl Drop for Exchange {
             if let Some(ended) = self.ended.take() {
                 self.line.bytes_in = ended.bytes_in;
                 self.line.bytes_out = ended.bytes_out;
-                self.line.outcome = ended.how.outcome();
+                self.line.outcome = cut.unwrap_or(ended.how.outcome());
             }
             let nothing = AccessRecord::new(self.began.wall, http::Method::GET);
             gateway.log.push(std::mem::replace(&mut self.line, nothing));
@@ -299,6 +302,7 @@ impl End {
             Self::UpstreamBroke => "upstream_protocol",
             Self::UpstreamStalled => "upstream_timeout",
             Self::ClientLeft => "client_left",
+            Self::Idle => "idle_timeout",
         }
     }
 }
@@ -309,7 +313,7 @@ pin_project_lite::pin_project! {
         // Dropped first: it tells how it ended.
         #[pin]
         body: B,
-        exchange: Exchange,
+        _exchange: Option<Exchange>,
     }
 }
 

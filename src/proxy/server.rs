@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     converse::{Spoken, converse},
+    lasting,
     peer::Peer,
     worker::Worker,
 };
@@ -74,6 +75,7 @@ impl House {
                 accepted = &mut accepting => accepted,
                 _ = flush.tick() => {
                     self.worker.tick();
+                    lasting::look(&self.worker);
                     continue;
                 }
                 Some(_) = self.connections.join_next() => continue,
@@ -104,9 +106,11 @@ impl House {
 
     /// Lets the connections finish, as long as the phase allows.
     async fn empty(mut self) {
+        let mut tick = tokio::time::interval(FLUSH_EVERY);
         while !self.connections.is_empty() && *self.phase.borrow_and_update() == Phase::Draining {
             tokio::select! {
                 Some(_) = self.connections.join_next() => {}
+                _ = tick.tick() => lasting::look(&self.worker),
                 _ = self.phase.changed() => {}
             }
         }

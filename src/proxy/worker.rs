@@ -22,6 +22,7 @@ use super::{
     peer::Peer,
     reject::Refusal,
     snapshot::Snapshot,
+    turn::Turns,
     upstream::{self, Upstreams},
     usage::{Deliver, Usage},
 };
@@ -41,6 +42,8 @@ pub struct Worker {
     pub handover: Arc<dyn Handover>,
     /// Names for requests.
     pub request_ids: RequestIds,
+    /// Those who are served at this moment.
+    pub turns: Turns,
     /// Room for bodies that are read whole.
     pub places: Places,
     /// Counted up once a second, for whoever wants to know that this thread turns.
@@ -77,6 +80,7 @@ impl Worker {
             usage: Usage::new(usage),
             handover,
             request_ids: RequestIds::new(seed),
+            turns: Turns::default(),
             places: Places::default(),
             pulse,
             place,

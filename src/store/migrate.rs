@@ -43,6 +43,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "assertion_keys",
         sql: include_str!("migrations/0012_assertion_keys.sql"),
     },
+    Migration {
+        version: 13,
+        name: "second_factors",
+        sql: include_str!("migrations/0013_second_factors.sql"),
+    },
 ];
 
 /// The schema version this program was built for.

@@ -28,6 +28,7 @@ pub mod people;
 pub mod projects;
 pub mod requests;
 pub mod roles;
+pub mod second_factors;
 pub mod sessions;
 pub mod teams;
 #[cfg(test)]

@@ -197,13 +197,14 @@ pub async fn set_deactivated(tx: &mut Tx, id: UserId, since: Option<Timestamp>) 
     Ok(done.rows_affected() > 0)
 }
 
-/// Marks them as gone, forgets their password, memberships and groups; false when there is no such person.
+/// Marks them as gone, forgets their password, second factor, memberships and groups; false when there is no such person.
 pub async fn remove(tx: &mut Tx, id: UserId, at: Timestamp) -> Result<bool, StoreError> {
     sqlx::query::<Db>("DELETE FROM memberships WHERE user_id = $1")
         .bind(id.to_string())
         .execute(&mut **tx)
         .await?;
     super::groups::remove_from_all(tx, id).await?;
+    super::second_factors::remove(tx, id).await?;
     let done = sqlx::query::<Db>(
         "UPDATE users SET removed_at = $2, password_hash = NULL WHERE id = $1 AND removed_at IS NULL",
     )

@@ -345,7 +345,7 @@ pub(super) fn status_of(code: &str) -> StatusCode {
         "invalid_field" => StatusCode::UNPROCESSABLE_ENTITY,
         "rate_limited" | "too_many_failures" => StatusCode::TOO_MANY_REQUESTS,
         "store_unavailable" | "issuer_unavailable" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
-        // credential_missing, _malformed, _invalid, _revoked, _expired, session_expired
+        // credential_missing, _malformed, _invalid, _revoked, _expired, session_expired, second_factor_required
         _ => StatusCode::UNAUTHORIZED,
     }
 }

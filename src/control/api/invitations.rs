@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     error::ApiError,
     operation::{Answer, Call, Operation, Verb, object},
+    second_factors::CODE,
     shape::{Field, Kind, Shape, field},
     users::USER,
 };
@@ -108,6 +109,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 Kind::Text,
                 "A new account's password, 15 to 256 characters, or that of the account that exists; its session will do too.",
             ),
+            field("code", Kind::Text, CODE),
         ],
         answer: Answer::One(&ACCEPTED),
         run: |call| Box::pin(accept(call)),
@@ -154,6 +156,7 @@ async fn accept(call: Call) -> Result<Value, ApiError> {
         token: call.body.sure("token"),
         name: call.body.owned("name"),
         password: call.body.owned("password"),
+        code: call.body.owned("code"),
         signed_in,
         ip: Some(call.client()),
     };

@@ -29,6 +29,7 @@ mod projects;
 mod reference;
 mod requests;
 mod roles;
+mod second_factors;
 mod sessions;
 mod shape;
 mod teams;

@@ -17,7 +17,7 @@ use super::{
     input::Input,
     invitations, keys, members, orgs,
     page::List,
-    permissions, presets, projects, requests, roles, sessions,
+    permissions, presets, projects, requests, roles, second_factors, sessions,
     shape::{Field, Shape},
     teams, users,
 };
@@ -84,7 +84,8 @@ pub(super) enum Answer {
 impl Operation {
     /// Whether it changes state, and so takes `Idempotency-Key`.
     pub(super) fn changes(&self) -> bool {
-        self.verb != Verb::Get && self.id != "verify_key" && !self.open()
+        let shown_once = second_factors::SHOWN_ONCE.contains(&self.id);
+        self.verb != Verb::Get && self.id != "verify_key" && !shown_once && !self.open()
     }
 
     /// Whether it may be asked for without a credential: what is sent proves who asks.
@@ -111,6 +112,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         audit::OPERATIONS,
         requests::OPERATIONS,
         sessions::OPERATIONS,
+        second_factors::OPERATIONS,
     ]
     .into_iter()
     .flatten()

@@ -186,6 +186,12 @@ fn errors(operation: &Operation) -> Vec<&'static str> {
     {
         codes.push("invalid_field");
     }
+    if operation.body.iter().any(|field| field.name == "password" || field.name == "code") {
+        codes.extend(["too_many_failures"]);
+    }
+    if operation.body.iter().any(|field| field.name == "code") {
+        codes.push("second_factor_required");
+    }
     codes.extend(["rate_limited", "store_unavailable"]);
     codes
 }
@@ -222,7 +228,8 @@ fn value(field: &Field) -> Value {
         ("password", _) => json!("correct horse battery staple"),
         ("name", _) => json!("deploy"),
         ("slug", _) => json!("payments"),
-        ("key" | "token", _) => json!("..."),
+        ("key" | "token" | "secret", _) => json!("..."),
+        ("code", _) => json!("492039"),
         (_, Kind::Id) => json!(ID),
         (_, Kind::Whole | Kind::Number | Kind::Between(..)) => json!(30),
         (_, Kind::Flag) => json!(true),
@@ -247,6 +254,7 @@ const CODES: &[(&str, &str)] = &[
     ("credential_revoked", "The key was revoked, or whoever it speaks for is gone."),
     ("credential_expired", "The key, the token or the invitation has expired."),
     ("session_expired", "The session has ended, or whoever it speaks for is gone; sign in again."),
+    ("second_factor_required", "The password is right; send a code of the second factor, too, as code."),
     ("signature_required", "The key signs requests and is not sent itself."),
     ("signature_invalid", "The signature does not fit the request, the key or the time."),
     ("replay_detected", "A request with this nonce was here before."),

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::{
     error::ApiError,
     operation::{Answer, Call, Operation, Verb, object},
+    second_factors::CODE,
     shape::{Kind, Shape, field},
 };
 use crate::{
@@ -66,11 +67,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: SIGN_IN,
         verb: Verb::Post,
         path: "/v1/session",
-        text: "Signs in with a password. The answer sets the session cookie, too.",
+        text: "Signs in with a password, and a code where the account has a second factor. The answer sets the session cookie, too.",
         query: &[],
         body: &[
             field("email", Kind::Text, "The e-mail address.").required(),
             field("password", Kind::Text, "The password.").required(),
+            field("code", Kind::Text, CODE),
         ],
         answer: Answer::One(&SIGNED_IN),
         run: |call| Box::pin(sign_in(call)),
@@ -120,6 +122,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: &[
             field("password", Kind::Text, "The password they have.").required(),
             field("new_password", Kind::Text, "15 to 256 characters.").required(),
+            field("code", Kind::Text, CODE),
         ],
         answer: Answer::Done,
         run: |call| Box::pin(change_password(call)),
@@ -140,6 +143,7 @@ async fn sign_in(call: Call) -> Result<Value, ApiError> {
     let asked = SignIn {
         email: call.body.sure("email"),
         password: Zeroizing::new(call.body.sure("password")),
+        code: call.body.owned("code").map(Zeroizing::new),
         replaces: call.known.session.filter(|_| call.known.by_cookie),
     };
     let made = call.control.sign_in(&asked, Some(call.client())).await?;
@@ -173,7 +177,8 @@ async fn switch(call: Call) -> Result<Value, ApiError> {
 async fn change_password(call: Call) -> Result<Value, ApiError> {
     let (old, new) = (call.body.sure("password"), call.body.sure("new_password"));
     let (old, new) = (Zeroizing::new(old), Zeroizing::new(new));
-    call.control.change_password(call.caller(), own(&call)?, &old, &new).await?;
+    let code = call.body.text("code");
+    call.control.change_password(call.caller(), own(&call)?, &old, &new, code).await?;
     Ok(Value::Null)
 }
 
@@ -183,6 +188,6 @@ async fn end_all(call: Call) -> Result<Value, ApiError> {
 }
 
 /// The calling session; who calls with something else has none.
-fn own(call: &Call) -> Result<SessionId, ApiError> {
+pub(super) fn own(call: &Call) -> Result<SessionId, ApiError> {
     call.known.session.ok_or(ApiError::NotFound)
 }

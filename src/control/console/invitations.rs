@@ -68,6 +68,8 @@ pub(super) async fn accept(console: Console, request: Request) -> Response {
         token: link,
         name: Some(page.name.clone()).filter(|name| !name.is_empty()),
         password: Some(password.to_string()).filter(|password| !password.is_empty()),
+        // Asked for on the page to sign in: it would be used up here, and not be there for the session.
+        code: None,
         // Somebody else's session is not theirs who accept; their password is.
         signed_in: known.as_ref().filter(|_| own).and_then(person),
         ip: visit.address(),
@@ -77,10 +79,14 @@ pub(super) async fn accept(console: Console, request: Request) -> Response {
     match outcome {
         Ok(accepted) if !own => {
             let replaces = known.and_then(|known| known.session);
-            enter(&mut visit, SignIn { email: accepted.user.email, password, replaces }).await;
+            enter(&mut visit, SignIn { email: accepted.user.email, password, code: None, replaces }).await;
             visit.go(SIGN_IN)
         }
         Ok(_) => visit.go(SIGN_IN),
+        Err(ApiError::Service(ServiceError::SecondFactorRequired)) => {
+            let place = format!("{SIGN_IN}?note=code&return_to={ACCEPT}?token={}", acceptance.token.trim());
+            visit.go(&place)
+        }
         Err(error) => {
             let (status, problem) = visit.answering.refused(&error);
             visit.show(status, &page.with(&error, problem))

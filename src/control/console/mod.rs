@@ -6,6 +6,7 @@ mod form;
 mod invitations;
 mod oidc;
 mod return_to;
+mod second_step;
 mod sessions;
 mod visit;
 

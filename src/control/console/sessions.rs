@@ -7,11 +7,11 @@ use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::{Assets, Console, return_to::ReturnTo, visit::Visit};
+use super::{Assets, Console, return_to::ReturnTo, second_step, visit::Visit};
 use crate::control::{
     api::{ApiError, Known},
     cookie,
-    service::{SessionView, SignIn},
+    service::{SessionView, SignIn, SignedIn, Step},
 };
 
 pub(super) const SIGN_IN: &str = "/.latchgate/sign-in";
@@ -30,6 +30,7 @@ pub(super) async fn sign_in_page(console: Console, request: Request) -> Response
     let note = match &*visit.asked("note") {
         "expired" => Some("Your session has ended. Sign in again to go on."),
         "signed-out" => Some("You are signed out."),
+        "code" => Some("Your account has a second factor. Sign in to accept the invitation."),
         _ => None,
     };
     let page = SignInPage { note, ..SignInPage::new(&visit, return_to) };
@@ -49,6 +50,9 @@ pub(super) async fn sign_in(console: Console, request: Request) -> Response {
     let return_to = ReturnTo::parse(form.text("return_to"));
     let (email, password) = (form.text("email").trim(), form.text("password"));
     let page = SignInPage { email: email.to_owned(), ..SignInPage::new(&visit, return_to.clone()) };
+    if visit.gave(SIGN_IN, &form) && !form.text("halfway").is_empty() {
+        return second_step::sign_in(visit, &form, return_to).await;
+    }
     if !visit.gave(SIGN_IN, &form) {
         let page = SignInPage { problem: Some(STALE.to_owned()), ..page };
         visit.answering.line.outcome = "forbidden";
@@ -67,21 +71,33 @@ pub(super) async fn sign_in(console: Console, request: Request) -> Response {
     let asked = SignIn {
         email: email.to_owned(),
         password: Zeroizing::new(password.to_owned()),
+        code: None,
         replaces: visit.known().await.and_then(|known| known.session),
     };
-    let outcome = visit.control.sign_in(&asked, visit.address()).await.map_err(ApiError::from);
-    visit.decided(outcome.as_ref().map(drop));
-    match outcome {
-        Ok(made) => {
-            let cookie = cookie::set(visit.control.sessions(), &made.token);
-            visit.set_cookie(cookie);
-            visit.onward(return_to.as_ref())
-        }
+    let outcome = visit.control.sign_in_first(&asked, visit.browser(), visit.address()).await;
+    match outcome.map_err(ApiError::from) {
+        Ok(Step::SignedIn(made)) => enter(visit, &made, return_to.as_ref()),
+        Ok(Step::Code(halfway)) => second_step::ask(visit, halfway, return_to),
         Err(error) => {
+            visit.decided(Err(&error));
             let (status, problem) = visit.answering.refused(&error);
             visit.show(status, &SignInPage { problem: Some(problem), ..page })
         }
     }
+}
+
+/// Gives the browser its session, and sends it on.
+pub(super) fn enter(mut visit: Visit, made: &SignedIn, return_to: Option<&ReturnTo>) -> Response {
+    visit.decided(Ok(()));
+    let cookie = cookie::set(visit.control.sessions(), &made.token);
+    visit.set_cookie(cookie);
+    visit.onward(return_to)
+}
+
+/// The form once more, from the beginning.
+pub(super) fn anew(visit: Visit, status: StatusCode, problem: &str, return_to: Option<ReturnTo>) -> Response {
+    let page = SignInPage { problem: Some(problem.to_owned()), ..SignInPage::new(&visit, return_to) };
+    visit.show(status, &page)
 }
 
 /// Asks whether it is meant.

@@ -100,6 +100,11 @@ impl Visit {
         self.visitor.token(&self.control, page)
     }
 
+    /// What no other browser has: what is sealed for it opens in this one alone.
+    pub(super) fn browser(&self) -> &str {
+        self.visitor.cookie()
+    }
+
     /// Whether somebody was let in, for the metrics.
     pub(super) fn decided(&self, outcome: Result<(), &ApiError>) {
         let outcome = outcome.err().map_or("ok", ApiError::code);

@@ -72,6 +72,9 @@ pub(super) struct Attempt {
     address: IpAddr,
     row: Arc<Mutex<Row>>,
     bucket: Arc<Mutex<Bucket>>,
+    /// Uptime at which it began, and of the failure before it.
+    at: Duration,
+    before: Duration,
 }
 
 /// An answer that an address has brought from an identity provider: counted as wrong until it is known not to be.
@@ -106,7 +109,7 @@ impl Attempts {
         let bucket = self.0.addresses.get_with(address, Arc::default);
         let row = self.0.accounts.get_with(who, Arc::default);
         let now = self.0.clock.uptime();
-        {
+        let before = {
             let mut bucket = lock(&bucket);
             bucket.has_room(now, per_address)?;
             let mut row = lock(&row);
@@ -116,9 +119,9 @@ impl Attempts {
             }
             bucket.level += 1.0;
             row.failures = row.failures.saturating_add(1);
-            row.last = now;
-        }
-        Ok(Attempt { attempts: self.clone(), account, address, row, bucket })
+            std::mem::replace(&mut row.last, now)
+        };
+        Ok(Attempt { attempts: self.clone(), account, address, row, bucket, at: now, before })
     }
 
     /// One more answer of an identity provider from this address: each makes us ask the provider.
@@ -141,12 +144,20 @@ impl Attempt {
         self.attempts.0.known.insert((self.account, self.address), ());
     }
 
-    /// It could not be judged, which is nobody's failure.
+    /// It was not judged to its end, which is nobody's failure: the next one need not wait for it.
     pub(super) fn withdrawn(self) {
         let mut row = lock(&self.row);
         row.failures = row.failures.saturating_sub(1);
+        if row.last == self.at {
+            row.last = self.before;
+        }
         drop(row);
         self.give_back();
+    }
+
+    /// From where.
+    pub(super) const fn address(&self) -> IpAddr {
+        self.address
     }
 
     fn give_back(&self) {
@@ -291,5 +302,20 @@ mod tests {
         for _ in 0..FREE * 3 {
             attempts.begin(ANA, address(1), many()).unwrap().withdrawn();
         }
+    }
+
+    /// Whoever is right about the first half of a sign-in need not wait a minute for the second.
+    #[test]
+    fn what_was_withdrawn_delays_nobody() {
+        let (attempts, clock) = attempts();
+        for n in 0..FREE {
+            assert_eq!(wrong(&attempts, n), Ok(()));
+        }
+        clock.advance(FIRST_PACE);
+        for _ in 0..3 {
+            attempts.begin(ANA, address(1), many()).unwrap().withdrawn();
+        }
+        assert_eq!(wrong(&attempts, 1), Ok(()));
+        assert_eq!(wrong(&attempts, 1), Err(Wait(FIRST_PACE)));
     }
 }

@@ -56,6 +56,12 @@ pub enum ServiceError {
     /// Not somebody's password; what else was wrong is told to nobody.
     #[error("the e-mail address or the password is wrong")]
     WrongPassword,
+    /// The password is right, and is not all that is asked for.
+    #[error("this account has a second factor: send a code of its app, or a recovery code, too")]
+    SecondFactorRequired,
+    /// Not a code of this account that can be used now; what else was wrong with it is told to nobody.
+    #[error("the code is wrong, or was used before: each is taken once")]
+    WrongCode,
     /// It was tried too often, here or at this account.
     #[error("too many attempts to sign in: wait {} seconds", .wait.as_secs().max(1))]
     TooManyFailures {
@@ -86,7 +92,8 @@ impl ServiceError {
             Self::NotFound { .. } => "not_found",
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
-            Self::NotInvited | Self::WrongPassword => "credential_invalid",
+            Self::NotInvited | Self::WrongPassword | Self::WrongCode => "credential_invalid",
+            Self::SecondFactorRequired => "second_factor_required",
             Self::InvitationExpired => "credential_expired",
             Self::Lacks(_) => "scope_insufficient",
             Self::Store(_) => "store_unavailable",

@@ -56,7 +56,9 @@ pub use self::{
     projects::NewProject,
     requests::{RequestFilter, RequestView},
     roles::{NewRole, RoleChanges, RoleDetail},
-    sessions::{Named, Place, SessionView, SignIn, SignedIn, VouchedFor},
+    sessions::{
+        Enrolment, Halfway, Named, Place, SecondFactorView, SessionView, SignIn, SignedIn, Step, VouchedFor,
+    },
     teams::NewTeam,
     users::{NewUser, UserView},
 };

@@ -1,10 +1,15 @@
 //! What is said in HTTP/1: requests and answers, one after the other.
 
-use std::{cell::Cell, io, rc::Rc};
+use std::{cell::Cell, convert::Infallible, io, rc::Rc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONNECTION};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1::{self, Parts},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,13 +21,14 @@ use super::{
         body::Inbound,
         peer::Peer,
         pipeline,
-        record::Turn,
         reject::Refusal,
         server::Phase,
+        turn::Turn,
         wire::{Answers, Refusing, Watched, last_words},
         worker::Worker,
     },
     LAST_REQUEST, draining,
+    first::Reread,
 };
 use crate::config::Limits;
 
@@ -42,38 +48,51 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
     let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
     let wire = Refusing::new(wire, unread);
-    let its_turn = turn;
+    let its_turn = Rc::clone(&turn);
     let closing = Rc::new(Cell::new(false));
     let is_closing = Rc::clone(&closing);
+    let hatch = Rc::new(Cell::new(None));
+    let its_hatch = Rc::clone(&hatch);
     let service = service_fn(move |mut request: Request<Incoming>| {
         watch.mark(&mut request);
         let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
-        let is_closing = Rc::clone(&is_closing);
+        let (is_closing, hatch) = (Rc::clone(&is_closing), Rc::clone(&its_hatch));
         async move {
-            let mut answered = pipeline::handle(&worker, &peer, &turn, request.map(Inbound::from)).await;
-            if is_closing.get()
-                && let Ok(response) = &mut answered
-            {
+            let (mut response, tunnel) =
+                pipeline::handle(&worker, &peer, &turn, request.map(Inbound::from)).await;
+            if let Some(tunnel) = tunnel {
+                hatch.set(Some(tunnel));
+            } else if is_closing.get() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            answered
+            Ok::<_, Infallible>(response)
         }
     });
-    let serving = http(&limits).serve_connection(TokioIo::new(wire), service);
-    let mut serving = std::pin::pin!(serving);
-    let outcome = tokio::select! {
-        outcome = &mut serving => outcome,
-        () = draining(phase) => {
-            closing.set(true);
-            if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
-                outcome
-            } else {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+    let mut serving = http(&limits).serve_connection(TokioIo::new(wire), service);
+    let talking = async {
+        tokio::select! {
+            outcome = &mut serving => outcome,
+            () = draining(phase) => {
+                closing.set(true);
+                if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
+                    outcome
+                } else {
+                    std::pin::Pin::new(&mut serving).graceful_shutdown();
+                    (&mut serving).await
+                }
             }
         }
     };
-    outcome.map_err(io::Error::other)
+    tokio::select! {
+        outcome = talking => outcome.map_err(io::Error::other)?,
+        () = turn.is_cut() => return Err(io::Error::other("the credential has ended")),
+    }
+    if let Some(tunnel) = hatch.take() {
+        // What came behind the request was meant for whoever is there now.
+        let Parts { io, read_buf, .. } = serving.into_parts();
+        tunnel.run(Reread::new(read_buf, io.into_inner().into_inner())).await;
+    }
+    Ok(())
 }
 
 /// What a connection says to what hyper could not read.

@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    convert::Infallible,
     future::Future,
     io,
     rc::{Rc, Weak},
@@ -31,8 +32,8 @@ use super::{
         headers,
         peer::Peer,
         pipeline,
-        record::Turn,
         server::Phase,
+        turn::Turn,
         wire::{Flaw, Frames},
         worker::Worker,
     },
@@ -66,11 +67,18 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let (wire, heard) = Frames::new(stream, limits.header_timeout);
     let streams = Rc::new(Streams::default());
     let most = usize::from(limits.header_count);
+    let its_next = Rc::clone(&streams);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
         let turn = Rc::new(Turn::default());
+        its_next.next.replace(Some(Rc::clone(&turn)));
         as_one_reads_it(&mut request, most);
-        async move { pipeline::handle(&worker, &peer, &turn, request.map(Inbound::of_stream)).await }
+        async move {
+            // Nothing that came in HTTP/2 goes on in another protocol.
+            let (response, _) =
+                pipeline::handle(&worker, &peer, &turn, request.map(Inbound::of_stream)).await;
+            Ok::<_, Infallible>(response)
+        }
     });
     let serving = http(&limits, Rc::downgrade(&streams)).serve_connection(TokioIo::new(wire), service);
     let mut serving = std::pin::pin!(serving);
@@ -154,26 +162,35 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// The streams of a connection that are being answered; they end with it.
 #[derive(Debug, Default)]
-struct Streams(RefCell<JoinSet<()>>);
+struct Streams {
+    open: RefCell<JoinSet<()>>,
+    /// Of the stream whose task is about to be made: hyper asks for the task as soon as it has called the service.
+    next: RefCell<Option<Rc<Turn>>>,
+}
 
 impl Streams {
     fn are_open(&self) -> bool {
-        let mut streams = self.0.borrow_mut();
-        while streams.try_join_next().is_some() {}
-        !streams.is_empty()
+        let mut open = self.open.borrow_mut();
+        while open.try_join_next().is_some() {}
+        !open.is_empty()
     }
 }
 
-/// Runs them, as long as the connection is there.
+/// Runs them, as long as the connection is there. One that is cut off is dropped, which resets the stream.
 #[derive(Debug, Clone)]
 struct Tasks(Weak<Streams>);
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, stream: F) {
-        if let Some(streams) = self.0.upgrade() {
-            let mut streams = streams.0.borrow_mut();
-            while streams.try_join_next().is_some() {}
-            streams.spawn_local(stream);
-        }
+        let Some(streams) = self.0.upgrade() else { return };
+        let turn = streams.next.take().unwrap_or_default();
+        let mut open = streams.open.borrow_mut();
+        while open.try_join_next().is_some() {}
+        open.spawn_local(async move {
+            tokio::select! {
+                () = stream => {}
+                () = turn.is_cut() => {}
+            }
+        });
     }
 }

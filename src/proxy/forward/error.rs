@@ -52,6 +52,7 @@ impl From<ConnectError> for ForwardError {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Failed(_) | ConnectError::Nowhere => Self::Unreachable(error),
+            ConnectError::NoHttp2(_) | ConnectError::NotHttp2 => Self::Protocol(error.into()),
             ConnectError::Slow => Self::Timeout(Late::Connect),
             ConnectError::Crowded => Self::Overloaded,
         }

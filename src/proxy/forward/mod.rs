@@ -10,6 +10,7 @@
 mod error;
 mod request_body;
 mod response_body;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,7 @@ use std::{
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, HOST, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE},
 };
 use http_body::Body;
 use hyper::body::Incoming;
@@ -35,13 +36,14 @@ pub use self::{
     error::{Fault, ForwardError, Late},
     request_body::RequestBody,
     response_body::{BrokenAnswer, End, Ended, ForwardedBody},
+    switch::Far,
 };
 use super::{
     body::Inbound,
     headers::{HeaderRules, binds_connection},
-    upstream::{ConnectError, Connection, Tried, Upstream},
+    upstream::{ConnectError, Connection, Tried, Upstream, is_unprocessed},
 };
-use crate::domain::access::Permit;
+use crate::{config::Protocol, domain::access::Permit};
 
 /// What a client's body may be.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +54,18 @@ pub struct BodyLimits {
     pub silence: Duration,
 }
 
+/// What an upstream answers.
+pub enum Sent<F: FnOnce(Ended)> {
+    /// An answer, its body still to come.
+    Answer(Response<ForwardedBody<F>>),
+    /// It goes on in the protocol that the request asked for.
+    Switched(Response<()>, Far<F>),
+}
+
 /// Sends a request that was permitted, and gives the head of the answer with its body still to come.
+///
+/// One that has an `Upgrade` header asks for another protocol: with
+/// [`ask_for_protocols`](super::headers::ask_for_protocols) alone, since preparing takes the client's own out.
 ///
 /// The request's headers have been [prepared](HeaderRules::prepare) and its target is in
 /// [origin form](super::path::origin_form). The permit has done its work by being there. `on_end` is told once when
@@ -64,17 +77,25 @@ pub async fn send<F: FnOnce(Ended)>(
     limits: BodyLimits,
     rules: &Rc<HeaderRules>,
     on_end: F,
-) -> Result<Response<ForwardedBody<F>>, ForwardError> {
+) -> Result<Sent<F>, ForwardError> {
     let most = limits.most.map_or(u64::MAX, NonZeroU64::get);
     if request.body().size_hint().lower() > most {
         return Err(ForwardError::BodyTooLarge);
     }
     let mut request = request.map(|body| RequestBody::new(body, most, limits.silence, rules));
     frame(&mut request);
+    let wanted = request.headers().get(UPGRADE).cloned();
     let progress = request.body().progress();
     // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
     let mut single_use = binds_connection(request.headers(), AUTHORIZATION);
     let (mut connection, mut response) = answer(upstream, request, progress.as_deref()).await?;
+    if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status(), wanted) {
+        rules.receive_switch(&mut response, &wanted)?;
+        connection.use_no_more();
+        let switching = hyper::upgrade::on(&mut response);
+        let far = Far::new(switching, connection, upstream.config().timeouts.idle, on_end);
+        return Ok(Sent::Switched(response.map(drop), far));
+    }
     rules.receive(&mut response)?;
     single_use |= response.status() == StatusCode::UNAUTHORIZED
         && binds_connection(response.headers(), WWW_AUTHENTICATE);
@@ -82,8 +103,10 @@ pub async fn send<F: FnOnce(Ended)>(
         connection.use_no_more();
     }
     let patience = upstream.config().timeouts.response;
-    Ok(response
-        .map(|body| ForwardedBody::new(body, connection, progress, Rc::clone(rules), patience, on_end)))
+    Ok(Sent::Answer(
+        response
+            .map(|body| ForwardedBody::new(body, connection, progress, Rc::clone(rules), patience, on_end)),
+    ))
 }
 
 /// The length of the body, as the upstream is told. hyper would send a GET with a body of unknown length without
@@ -103,7 +126,10 @@ async fn answer(
 ) -> Result<(Connection, Response<Incoming>), ForwardError> {
     let patience = upstream.config().timeouts.response;
     let mut retries = upstream.config().retries;
-    let again = if retries > 0 { copy(&request) } else { None };
+    let idempotent = request.method().is_idempotent();
+    // Over HTTP/2 whatever was not looked at may be sent again.
+    let may_repeat = retries > 0 && (idempotent || upstream.config().protocol == Protocol::H2);
+    let again = if may_repeat { copy(&request) } else { None };
     let mut tried = Tried::default();
     let mut failure = ForwardError::Unreachable(ConnectError::Nowhere);
     let mut fresh = false;
@@ -120,7 +146,7 @@ async fn answer(
             }
         };
         if !request.headers().contains_key(HOST) {
-            let authority = connection.member().authority();
+            let authority = connection.member().authority().as_str();
             request.headers_mut().extend(HeaderValue::try_from(authority).ok().map(|host| (HOST, host)));
         }
         let (next, error) = match exchange(&mut connection, request, progress, patience).await {
@@ -131,8 +157,12 @@ async fn answer(
                 continue;
             }
             Err(Failed::Unsent(unsent, error)) => (Some(*unsent), error),
-            Err(Failed::Sent(error)) => (again.as_ref().and_then(copy), error),
-            Err(Failed::Late) => return Err(ForwardError::Timeout(Late::Answer)),
+            Err(Failed::Sent(error)) => (again.as_ref().filter(|_| idempotent).and_then(copy), error),
+            Err(Failed::Refused(error)) => (again.as_ref().and_then(copy), error),
+            Err(Failed::Late) => {
+                connection.is_late();
+                return Err(ForwardError::Timeout(Late::Answer));
+            }
         };
         // It may have been closing as we wrote, and others with it; a new connection tells.
         fresh = connection.is_reused();
@@ -145,11 +175,8 @@ async fn answer(
     Err(failure)
 }
 
-/// A second copy of a request that may be sent twice.
+/// A second copy of a request whose body is not gone.
 fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.method().is_idempotent() {
-        return None;
-    }
     let mut copy = Request::new(request.body().again()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
@@ -162,6 +189,8 @@ enum Failed {
     Unsent(Box<Request<RequestBody>>, ForwardError),
     /// The upstream may have seen it.
     Sent(ForwardError),
+    /// The upstream has seen it and says that it did nothing with it.
+    Refused(ForwardError),
     /// No answer in time. Asking somebody else would double the wait, and the load on what is slow already.
     Late,
 }
@@ -176,7 +205,7 @@ async fn exchange(
     progress: Option<&Progress>,
     patience: Duration,
 ) -> Result<Response<Incoming>, Failed> {
-    let mut answer = pin!(connection.sender().try_send_request(request));
+    let mut answer = pin!(connection.send(request));
     let mut timer = pin!(sleep(patience));
     let outcome = poll_fn(|context| {
         if let Poll::Ready(answered) = answer.as_mut().poll(context) {
@@ -198,12 +227,15 @@ async fn exchange(
         None => Err(Failed::Late),
         Some(Err(mut failed)) => {
             let unsent = failed.take_message();
+            let cause = failed.into_error();
+            let refused = is_unprocessed(&cause);
             let error = match progress.and_then(Progress::fault) {
                 Some(fault) => fault.into(),
-                None => ForwardError::Protocol(failed.into_error().into()),
+                None => ForwardError::Protocol(cause.into()),
             };
             Err(match unsent {
                 Some(request) => Failed::Unsent(Box::new(request), error),
+                None if refused => Failed::Refused(error),
                 None => Failed::Sent(error),
             })
         }

@@ -54,6 +54,8 @@ pub enum End {
     UpstreamStalled,
     /// The client went away.
     ClientLeft,
+    /// Nothing went through a tunnel for `timeouts.idle`.
+    Idle,
 }
 
 /// Why an answer is broken off.

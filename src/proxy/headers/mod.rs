@@ -12,6 +12,7 @@ mod request_id;
 mod response;
 mod rules;
 mod trailers;
+mod upgrade;
 
 pub use self::{
     authority::{Authority, Malformed, authority, names_two_hosts},
@@ -19,4 +20,5 @@ pub use self::{
     request_id::RequestIds,
     response::{BadResponse, binds_connection},
     rules::{HeaderRules, Pseudonym},
+    upgrade::{ask_for_protocols, wanted_protocols},
 };

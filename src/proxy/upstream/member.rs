@@ -35,8 +35,13 @@ impl Member {
     }
 
     /// What stands in `Host` when the client sent none.
-    pub fn authority(&self) -> &str {
-        self.authority.as_str()
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Whether TLS is spoken with it.
+    pub(super) const fn is_secure(&self) -> bool {
+        self.server.is_some()
     }
 
     /// Opens a connection to it.

@@ -6,6 +6,7 @@
 
 mod balance;
 mod fleet;
+mod http2;
 mod member;
 mod pool;
 mod resolve;
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::http2::is_unprocessed;
 use self::{balance::Turn, pool::Pool};
 pub use self::{
     fleet::{Fleet, FleetError, Fleets},
@@ -141,7 +143,12 @@ impl Upstream {
     /// A connection to that place; one that is idle, or a new one, which may be insisted upon.
     pub(super) async fn connection(&self, pool: &Rc<Pool>, fresh: bool) -> Result<Connection, ConnectError> {
         let outcome = pool.connection(self.config().timeouts.connect, fresh).await;
-        if let Err(error @ (ConnectError::Failed(_) | ConnectError::Slow)) = &outcome
+        if let Err(
+            error @ (ConnectError::Failed(_)
+            | ConnectError::NoHttp2(_)
+            | ConnectError::NotHttp2
+            | ConnectError::Slow),
+        ) = &outcome
             && pool.avoid_for_now()
         {
             let Member { name, address, .. } = &**pool.member();
@@ -167,7 +174,14 @@ impl Upstream {
         let mut pools = self.pools.borrow_mut();
         let pool = |member: &Arc<Member>| {
             let same = pools.list.iter().find(|pool| Arc::ptr_eq(pool.member(), member));
-            let new = || Rc::new(Pool::new(Arc::clone(member), self.share, Rc::clone(&self.now)));
+            let new = || {
+                Rc::new(Pool::new(
+                    Arc::clone(member),
+                    self.config().protocol,
+                    self.share,
+                    Rc::clone(&self.now),
+                ))
+            };
             same.map_or_else(new, Rc::clone)
         };
         let list = self.fleet.members().iter().map(pool).collect();

@@ -13,19 +13,31 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::member::Member;
-use crate::{proxy::forward::RequestBody, runtime::dial::DialError};
+use super::{
+    http2::{self, Lines, Stream},
+    member::Member,
+};
+use crate::{config::Protocol, proxy::forward::RequestBody, runtime::dial::DialError};
 
 /// The connections to one place.
 pub(in crate::proxy) struct Pool {
     member: Arc<Member>,
+    /// Of HTTP/2; none: HTTP/1.1 is spoken.
+    lines: Option<Lines>,
     idle: RefCell<Vec<Idle>>,
     /// How many may be in use; none: no bound.
     slots: Option<Arc<Semaphore>>,
@@ -52,17 +64,32 @@ pub enum ConnectError {
     /// It was not there within `timeouts.connect`.
     #[error("connecting to the upstream took too long")]
     Slow,
+    /// It does not speak HTTP/2.
+    #[error("the upstream does not speak HTTP/2: {0}")]
+    NoHttp2(#[source] hyper::Error),
+    /// It broke off, or said something else, when HTTP/2 was to begin.
+    #[error("the upstream does not speak HTTP/2")]
+    NotHttp2,
     /// All that `max_connections` allows were in use for that long.
     #[error("all connections to the upstream are in use")]
     Crowded,
 }
 
 impl Pool {
-    pub(super) fn new(member: Arc<Member>, bound: Option<usize>, now: Rc<Cell<u32>>) -> Self {
+    pub(super) fn new(
+        member: Arc<Member>,
+        protocol: Protocol,
+        bound: Option<usize>,
+        now: Rc<Cell<u32>>,
+    ) -> Self {
+        let multiplexed = protocol == Protocol::H2;
         Self {
             member,
+            lines: multiplexed.then(|| Lines::new(bound.unwrap_or(usize::MAX))),
             idle: RefCell::default(),
-            slots: bound.map(|bound| Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS)))),
+            slots: bound
+                .filter(|_| !multiplexed)
+                .map(|bound| Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS)))),
             in_flight: Cell::new(0),
             now,
             avoided_at: Cell::new(None),
@@ -95,19 +122,35 @@ impl Pool {
         patience: Duration,
         fresh: bool,
     ) -> Result<Connection, ConnectError> {
+        if let Some(lines) = &self.lines {
+            return self.stream(lines, patience).await;
+        }
         let slot = match &self.slots {
             Some(slots) => Some(slot(slots, patience).await?),
             None => None,
         };
         if !fresh && let Some(sender) = self.take_idle() {
-            return Ok(Connection::new(self, sender, slot, true));
+            return Ok(Connection::new(self, Line::Alone(sender), slot, true));
         }
         let sender = match timeout(patience, self.open()).await {
             Ok(opened) => opened.map_err(ConnectError::Failed)?,
             Err(_) => return Err(ConnectError::Slow),
         };
         self.avoided_at.set(None);
-        Ok(Connection::new(self, sender, slot, false))
+        Ok(Connection::new(self, Line::Alone(sender), slot, false))
+    }
+
+    /// A place on a connection of HTTP/2, within `patience`.
+    async fn stream(self: &Rc<Self>, lines: &Lines, patience: Duration) -> Result<Connection, ConnectError> {
+        let crowded = Cell::new(false);
+        let stream = match timeout(patience, lines.stream(&self.member, &self.now, &crowded)).await {
+            Ok(stream) => stream?,
+            Err(_) if crowded.get() => return Err(ConnectError::Crowded),
+            Err(_) => return Err(ConnectError::Slow),
+        };
+        self.avoided_at.set(None);
+        let reused = stream.reused;
+        Ok(Connection::new(self, Line::Shared(stream), None, reused))
     }
 
     /// The most recently used one that is still there.
@@ -132,7 +175,7 @@ impl Pool {
         // Ends with the connection: when the other side closes it, when it breaks, when its sender is dropped. What
         // breaks it is told to whoever waits for an answer; nobody waits on an idle one.
         tokio::task::spawn_local(async move {
-            if let Err(error) = driver.await {
+            if let Err(error) = driver.with_upgrades().await {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
@@ -150,12 +193,16 @@ impl Pool {
         let now = self.now.get();
         let fresh = |idle: &Idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= LIFETIME;
         self.idle.borrow_mut().retain(fresh);
+        if let Some(lines) = &self.lines {
+            lines.sweep(now, LIFETIME);
+        }
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let idle = self.idle.try_borrow().map_or(0, |idle| idle.len());
+        let idle = idle + self.lines.as_ref().map_or(0, Lines::count);
         write!(f, "{} ({} in flight, {idle} idle)", self.member.name, self.in_flight.get())
     }
 }
@@ -170,12 +217,19 @@ async fn slot(slots: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemapho
 /// A connection in use for one request. Dropping it closes it, unless it was put back.
 pub struct Connection {
     pool: Rc<Pool>,
-    sender: SendRequest<RequestBody>,
+    line: Line,
     /// Whether it has carried a request before, so that the other side may be closing it just now.
     reused: bool,
     single_use: bool,
     _slot: Option<OwnedSemaphorePermit>,
     _in_flight: InFlight,
+}
+
+enum Line {
+    /// HTTP/1.1: nobody else's as long as this lives.
+    Alone(SendRequest<RequestBody>),
+    /// HTTP/2: a place among others.
+    Shared(Stream),
 }
 
 struct InFlight(Rc<Pool>);
@@ -187,16 +241,11 @@ impl Drop for InFlight {
 }
 
 impl Connection {
-    fn new(
-        pool: &Rc<Pool>,
-        sender: SendRequest<RequestBody>,
-        slot: Option<OwnedSemaphorePermit>,
-        reused: bool,
-    ) -> Self {
+    fn new(pool: &Rc<Pool>, line: Line, slot: Option<OwnedSemaphorePermit>, reused: bool) -> Self {
         pool.in_flight.set(pool.in_flight.get() + 1);
         Self {
             pool: Rc::clone(pool),
-            sender,
+            line,
             reused,
             single_use: false,
             _slot: slot,
@@ -204,8 +253,25 @@ impl Connection {
         }
     }
 
-    pub(in crate::proxy) fn sender(&mut self) -> &mut SendRequest<RequestBody> {
-        &mut self.sender
+    /// Sends a request, and completes with the head of the answer; a request of which no byte has left is given back.
+    pub(in crate::proxy) async fn send(
+        &mut self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match &mut self.line {
+            Line::Alone(sender) => sender.try_send_request(request).await,
+            Line::Shared(stream) => {
+                http2::translate(&mut request, &self.pool.member);
+                stream.sender().try_send_request(request).await
+            }
+        }
+    }
+
+    /// The answer did not come in time.
+    pub(in crate::proxy) fn is_late(&self) {
+        if let Line::Shared(stream) = &self.line {
+            stream.retire();
+        }
     }
 
     pub(in crate::proxy) fn is_reused(&self) -> bool {
@@ -219,12 +285,17 @@ impl Connection {
     /// Whatever happens, nobody may have it after this request.
     pub(in crate::proxy) fn use_no_more(&mut self) {
         self.single_use = true;
+        if let Line::Shared(stream) = &self.line {
+            stream.retire();
+        }
     }
 
     /// Puts it back for the next request. Only after the answer's end, and when all of the request was sent.
     pub(in crate::proxy) fn keep(self) {
-        if !self.single_use {
-            self.pool.put_back(self.sender);
+        if !self.single_use
+            && let Line::Alone(sender) = self.line
+        {
+            self.pool.put_back(sender);
         }
     }
 }

@@ -72,6 +72,11 @@ impl<S> Watched<S> {
         (Self { stream, framing: Framing::new(head_bytes), flaws, farewell: None }, watch)
     }
 
+    /// The connection itself, to go on in another protocol.
+    fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn saw(&mut self, bytes: &[u8]) {
         self.framing.read(bytes, |number, flaw| {
             self.flaws.found.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, flaw));

@@ -43,6 +43,11 @@ impl<S, A: Answers> Refusing<S, A> {
         Self { stream, answers, own: Bytes::new() }
     }
 
+    /// The connection itself, to go on in another protocol. What hyper has read and not used is hyper's to give back.
+    pub fn into_inner(self) -> S {
+        self.stream.into_inner()
+    }
+
     /// The answer to give instead of what hyper is about to write, if that is one of its own.
     fn instead_of(&self, theirs: &[u8]) -> Option<Bytes> {
         if self.answers.is_answering() || !theirs.ends_with(b"\r\n\r\n") {

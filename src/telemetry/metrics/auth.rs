@@ -37,7 +37,7 @@ impl Outcome {
 }
 
 /// `ok`, every code of the error table that can end a decision (the frequent ones first), and `other`.
-const OUTCOMES: [&str; 27] = [
+const OUTCOMES: [&str; 28] = [
     "ok",
     "credential_missing",
     "credential_invalid",
@@ -51,6 +51,7 @@ const OUTCOMES: [&str; 27] = [
     "ip_not_allowed",
     "forbidden",
     "session_expired",
+    "second_factor_required",
     "signature_required",
     "signature_invalid",
     "replay_detected",

@@ -5,3 +5,4 @@ mod backends;
 mod callers;
 mod provider;
 mod signers;
+mod sockets;

@@ -9,5 +9,6 @@ mod oidc;
 mod races;
 mod requests;
 mod roles;
+mod second_factor;
 mod session;
 mod tenants;

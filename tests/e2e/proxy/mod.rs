@@ -18,6 +18,7 @@ mod house;
 mod http2;
 mod identity;
 mod jwt;
+mod lasting;
 mod limits;
 mod misses;
 mod mutations;
@@ -27,7 +28,9 @@ mod session;
 mod signed;
 mod targets;
 mod throttle;
+mod upgrade;
 mod upstream;
+mod upstream_h2;
 mod webhook;
 
 pub use self::credential::checksum;

@@ -131,6 +131,13 @@ impl<S: Read> Reader<S> {
         Ok(count)
     }
 
+    /// Hands those bytes out: they belong to something else than HTTP.
+    pub fn take_surplus(&mut self) -> Vec<u8> {
+        let surplus = self.buffer.split_off(self.at);
+        self.at = self.buffer.len();
+        surplus
+    }
+
     fn line(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(end) = self.surplus().iter().position(|byte| *byte == b'\n') {

@@ -1,11 +1,13 @@
 //! What the tests stand on: clients and upstreams that see every byte, the program, and the gateway in process.
 
 pub mod asker;
+pub mod authenticator;
 pub mod bend;
 pub mod browser;
 pub mod frames;
 pub mod front;
 pub mod gateway;
+pub mod h2up;
 pub mod http;
 pub mod issuer;
 pub mod program;

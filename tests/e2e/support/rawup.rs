@@ -56,6 +56,8 @@ pub enum Answer {
     Reset(Vec<u8>),
     /// These bytes, then nothing at all: the connection stays open.
     Stall(Vec<u8>),
+    /// These bytes, then everything that comes goes back as it is, until the other side has said all.
+    Mirror(Vec<u8>),
     /// The answer, once the gate is opened.
     Held(Gate, Box<Answer>),
     /// 200 with this many bytes of [`pattern`].
@@ -341,6 +343,17 @@ impl Seen {
                 reader.stream.write_all(&bytes)?;
                 while reader.fill()? > 0 {}
                 return Ok(false);
+            }
+            Answer::Mirror(bytes) => {
+                reader.stream.write_all(&bytes)?;
+                loop {
+                    let said = reader.take_surplus();
+                    reader.stream.write_all(&said)?;
+                    if reader.fill()? == 0 {
+                        reader.stream.shutdown(Shutdown::Write)?;
+                        return Ok(false);
+                    }
+                }
             }
             Answer::Held(gate, answer) => {
                 gate.pass();

@@ -52,6 +52,11 @@ pub fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
+/// Where a script beside this file is.
+pub fn script(name: &str) -> String {
+    format!("{}/tests/e2e/support/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// A backend in a process of its own; killed when dropped.
 pub struct Backend {
     child: Child,
@@ -123,6 +128,20 @@ impl Backend {
             eprintln!("nginx lost its port, attempt {attempt}");
         }
         panic!("nginx did not start");
+    }
+
+    /// One of the scripts beside this file, which prints the port that it serves on.
+    pub fn script(name: &str) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let mut child = Command::new(venv_python())
+            .args([script(name).as_str(), "serve"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("packages from PyPI: run `bash tests/run`");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("its port");
+        let port: u16 = line.trim().parse().unwrap_or_else(|_| panic!("no port in {line:?}"));
+        Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)), folder }
     }
 
     /// Python's `http.server` on this folder's files.

@@ -15,6 +15,7 @@ use crate::{
         caller::{Person, Who},
         fields, members,
         rights::Rights,
+        sessions::Proved,
         users::{self as people, UserView},
     },
     domain::{
@@ -46,6 +47,8 @@ pub struct Acceptance {
     pub name: Option<String>,
     /// A new account's password, or that of the account that exists.
     pub password: Option<String>,
+    /// A code of that account's second factor, or a recovery code, where it has one.
+    pub code: Option<String>,
     /// Who has signed in where they accept, if somebody has.
     pub signed_in: Option<UserId>,
     /// From where.
@@ -90,8 +93,10 @@ pub struct OpenInvitation {
 enum Proof {
     /// There is no account: one is made.
     New { name: String, password: PasswordHash },
-    /// There is one, and it is theirs.
-    Own(UserId),
+    /// There is one, and it is theirs: they have signed in with it.
+    SignedIn(UserId),
+    /// There is one, and they know its password.
+    Known(Box<Proved>),
 }
 
 const LONGEST_NAME: usize = 100;
@@ -141,6 +146,7 @@ impl Control {
         let invitation = find_open(&mut tx, &acceptance.token, now).await?;
         self.judge(&mut tx, &invitation, now).await?;
         let account = self.account(&mut tx, &invitation).await?;
+        let mut besides = None;
         let (user, created) = match (proof, account) {
             (Proof::New { name, password }, None) => {
                 let user = User {
@@ -155,7 +161,11 @@ impl Control {
                 users::insert(&mut tx, &user, Some(&password)).await?;
                 (user, true)
             }
-            (Proof::Own(id), Some(user)) if user.id == id => (user, false),
+            (Proof::SignedIn(id), Some(user)) if user.id == id => (user, false),
+            (Proof::Known(proved), Some(user)) if user.id == proved.user.id => {
+                besides = Some(self.complete(&mut tx, now, *proved, acceptance.code.as_deref()).await?);
+                (user, false)
+            }
             // The account came or went in between.
             _ => return Err(ServiceError::Conflict("something has changed meanwhile: try again".into())),
         };
@@ -178,6 +188,9 @@ impl Control {
         // From here on it is they who act, as in everything they do later.
         let person = Person::read(&mut tx, self.profile(), user.clone()).await?;
         let mut work = self.begun(tx, now, Who::Person(Box::new(person), acceptance.ip));
+        if let Some(besides) = besides {
+            besides.record(&mut work, &user).await?;
+        }
         if created {
             let detail = json!({ "email": user.email, "role": invitation.role, "password": true });
             work.record(people::deed(&user, invitation.team_id, "create", "user.created", detail)).await?;
@@ -216,7 +229,7 @@ impl Control {
         let other =
             || ServiceError::Forbidden("the invitation is for another account than the one signed in".into());
         match (account, sent.signed_in) {
-            (Some(user), Some(id)) if user.id == id => Ok(Proof::Own(id)),
+            (Some(user), Some(id)) if user.id == id => Ok(Proof::SignedIn(id)),
             (_, Some(_)) => Err(other()),
             (None, None) => {
                 let name = sent.name.as_deref().unwrap_or_default();
@@ -233,8 +246,8 @@ impl Control {
                         "this address has an account: send its password, or sign in first",
                     ));
                 };
-                let (user, _) = self.prove_password(&user.email, password, sent.ip).await?;
-                Ok(Proof::Own(user.id))
+                let proved = self.prove_password(&user.email, password, sent.ip).await?;
+                Ok(Proof::Known(Box::new(proved)))
             }
         }
     }

@@ -1,13 +1,19 @@
 //! People signing in and out, and where they act (R000_04, R000_16).
 
+mod halfway;
 mod password;
+mod prove;
+mod second_factors;
 mod sign_in;
 mod view;
 mod vouched;
 
 use serde_json::json;
 
+pub(super) use self::prove::Proved;
 pub use self::{
+    halfway::{Halfway, Step},
+    second_factors::{Enrolment, SecondFactorView},
     sign_in::{SignIn, SignedIn},
     view::{Named, Place, SessionView},
     vouched::VouchedFor,

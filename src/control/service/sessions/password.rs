@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Control {
-    /// Gives the caller another password, if they know the one they have. Their other sessions end.
+    /// Gives the caller another password, if they know the one they have, and have the second factor where there is
+    /// one (ASVS 5.0 7.5.1). Their other sessions end.
     ///
     /// # Errors
     /// As signing in does.
@@ -23,6 +24,7 @@ impl Control {
         id: SessionId,
         old: &str,
         new: &str,
+        code: Option<&str>,
     ) -> Result<(), ServiceError> {
         let Caller::User { id: user, ip, .. } = *caller else {
             return Err(ServiceError::Forbidden("only a person has a password".into()));
@@ -32,10 +34,12 @@ impl Control {
         drop(conn);
         let weak = |weak: Weak| ServiceError::field("new_password", weak.to_string());
         password::accept(new, &user.email).map_err(weak)?;
-        self.prove_password(&user.email, old, ip).await?;
+        let proved = self.prove_password(&user.email, old, ip).await?;
         let hash = self.0.hashing.password(new).await?;
         let (mut work, user) = self.begin_as(caller).await?;
         own(&mut work.tx, id, user.id).await?;
+        let now = work.now;
+        self.complete(&mut work.tx, now, proved, code).await?.record(&mut work, &user).await?;
         replace(&mut work, &user, &hash).await?;
         end_all_but(&mut work, &user, Some(id)).await?;
         work.finish(&()).await

@@ -1,4 +1,4 @@
-//! Signing in with a password.
+//! Signing in with a password, and with a second factor where there is one.
 //!
 //! There is one answer to whoever does not get in - no such account, no password, a wrong one, deactivated, no longer a
 //! member of anything - and it takes as long for each.
@@ -8,18 +8,14 @@ use std::net::IpAddr;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{SessionView, deed};
+use super::{SessionView, deed, prove::Proved};
 use crate::{
-    control::service::{
-        Caller, Control, ServiceError,
-        attempts::{self, Wait},
-        work::Work,
-    },
+    control::service::{Caller, Control, ServiceError, attempts, work::Work},
     domain::{id::SessionId, session::SessionToken},
     store::{
         memberships,
         sessions::{self, Session},
-        users::{self, PasswordHash, User},
+        users::{self, User},
     },
 };
 
@@ -29,6 +25,8 @@ pub struct SignIn {
     pub email: String,
     /// Their password.
     pub password: Zeroizing<String>,
+    /// A code of their second factor, or a recovery code.
+    pub code: Option<Zeroizing<String>>,
     /// The session that they sign in from: it ends, so that nobody who knew it is signed in with them.
     pub replaces: Option<SessionId>,
 }
@@ -43,65 +41,39 @@ pub struct SignedIn {
 }
 
 impl Control {
-    /// Makes a session for whoever knows the password.
+    /// Makes a session for whoever knows the password, and has the second factor where there is one.
     ///
     /// # Errors
-    /// [`ServiceError::WrongPassword`] whatever was wrong, [`ServiceError::TooManyFailures`] without a look at it.
+    /// [`ServiceError::WrongPassword`] whatever was wrong, [`ServiceError::TooManyFailures`] without a look at it;
+    /// to whoever knows the password alone [`ServiceError::SecondFactorRequired`] and [`ServiceError::WrongCode`].
     pub async fn sign_in(&self, asked: &SignIn, from: Option<IpAddr>) -> Result<SignedIn, ServiceError> {
-        let (user, hash) = self.prove_password(&asked.email, &asked.password, from).await?;
+        let proved = self.prove_password(&asked.email, &asked.password, from).await?;
+        let code = asked.code.as_ref().map(|code| code.as_str());
+        self.enter(proved, code, asked.replaces, from).await
+    }
+
+    /// The same for somebody whose password was right.
+    pub(super) async fn enter(
+        &self,
+        proved: Proved,
+        code: Option<&str>,
+        replaces: Option<SessionId>,
+        from: Option<IpAddr>,
+    ) -> Result<SignedIn, ServiceError> {
+        let user = proved.user.clone();
         let mut work = self.begin(&Caller::User { id: user.id, ip: from, team: None }).await?;
-        // What was proved is the password of a moment ago.
-        let now = users::password(&mut work.tx, user.id).await?;
-        if now.map(|hash| hash.0) != Some(hash.0) {
-            return Err(ServiceError::WrongPassword);
-        }
-        let (token, session) = self.open(&mut work, &user, None).await?;
+        let now = work.now;
+        let besides = self.complete(&mut work.tx, now, proved, code).await?;
+        besides.record(&mut work, &user).await?;
+        let (token, session) =
+            self.open(&mut work, &user, besides.name().map(|name| ("second_factor", name))).await?;
         let view = self.view(&mut work.tx, session.id).await?;
         // The token is not part of what is kept for a request that comes twice.
         work.finish(&()).await?;
-        if let Some(old) = asked.replaces {
+        if let Some(old) = replaces {
             self.end_replaced(old, from).await?;
         }
         Ok(SignedIn { token, view })
-    }
-
-    /// Whose password this is: somebody's who may act.
-    pub(in crate::control::service) async fn prove_password(
-        &self,
-        email: &str,
-        password: &str,
-        from: Option<IpAddr>,
-    ) -> Result<(User, PasswordHash), ServiceError> {
-        let address = from.unwrap_or(attempts::NOWHERE);
-        let attempt = self.0.attempts.begin(email, address, self.settings().failures_per_address);
-        let attempt = attempt.map_err(|Wait(wait)| {
-            tracing::info!(client = %address, "user.sign_in_throttled");
-            ServiceError::TooManyFailures { wait }
-        })?;
-        match self.whose(email, password).await {
-            Ok(Some(found)) => {
-                attempt.succeeded();
-                Ok(found)
-            }
-            Ok(None) => {
-                tracing::info!(client = %address, "user.sign_in_failed");
-                Err(ServiceError::WrongPassword)
-            }
-            Err(error) => {
-                attempt.withdrawn();
-                Err(error)
-            }
-        }
-    }
-
-    async fn whose(&self, email: &str, password: &str) -> Result<Option<(User, PasswordHash)>, ServiceError> {
-        let mut conn = self.store().read().await?;
-        let found = users::find_to_sign_in(&mut conn, email.trim()).await?;
-        // The hash takes its time; the connection is for others meanwhile.
-        drop(conn);
-        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
-        let right = self.0.hashing.is_password(hash.clone(), password).await?;
-        Ok(user.zip(hash).filter(|(user, _)| right && user.active()))
     }
 
     /// Ends the session that somebody signed in from, whosever it was.
@@ -118,13 +90,13 @@ impl Control {
     }
 
     /// A new session of a person who has proved who they are. They act where they last chose to, if they still may,
-    /// else in the first of their teams, else in the organization. `vouched_by` is who proved it, where it was not a
-    /// password.
+    /// else in the first of their teams, else in the organization. `proof` says what proved it, where it was more than a
+    /// password, or something else.
     pub(super) async fn open(
         &self,
         work: &mut Work<'_>,
         user: &User,
-        vouched_by: Option<&str>,
+        proof: Option<(&str, &str)>,
     ) -> Result<(SessionToken, Session), ServiceError> {
         let held = memberships::of_user(&mut work.tx, user.id).await?;
         if held.is_empty() {
@@ -148,8 +120,8 @@ impl Control {
         let token = SessionToken::generate().map_err(|error| ServiceError::Secret(error.into()))?;
         sessions::insert(&mut work.tx, &session, &token.digest()).await?;
         let mut detail = json!({ "email": user.email, "session": session.id });
-        if let Some(by) = vouched_by {
-            detail["vouched_by"] = json!(by);
+        if let Some((name, value)) = proof {
+            detail[name] = json!(value);
         }
         work.record(deed(user, team_id, "sign_in", "user.signed_in", detail)).await?;
         Ok((token, session))

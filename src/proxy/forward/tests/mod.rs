@@ -174,7 +174,7 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
         max_connections: NonZeroU32::new(settings.max_connections),
         timeouts: settings.timeouts,
         retries: settings.retries,
-        protocol: config::Protocol::Http1,
+        protocol: Protocol::Http1,
         tls: config::UpstreamTls::default(),
         health: None,
     };
@@ -266,7 +266,8 @@ async fn serve(
     let limits = BodyLimits { most: NonZeroU64::new(settings.most), silence: settings.silence };
     let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
     match send(&upstream, permit, request, limits, &rules, on_end).await {
-        Ok(response) => Ok(response.map(Either::Left)),
+        Ok(Sent::Answer(response)) => Ok(response.map(Either::Left)),
+        Ok(Sent::Switched(..)) => refusal(500, "Switched".to_owned()),
         Err(error) => {
             let text = format!("{error:?}").split(['(', ' ', '{']).next().unwrap_or_default().to_owned();
             failed.borrow_mut().push(error);

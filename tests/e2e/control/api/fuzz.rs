@@ -55,6 +55,12 @@ impl Run<'_> {
                 "delete_org", "rotate_self", "sign_out", "end_sessions", "change_password",
             ]
             enabled = false
+            # They prove the caller's password again, which is guessed at so often and no more.
+            [[operations]]
+            include-operation-id = [
+                "enrol_second_factor", "confirm_second_factor", "remove_second_factor", "renew_recovery_codes",
+            ]
+            checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422, 429]
             [[operations]]
             include-method = ["GET", "POST", "PUT", "PATCH"]
             parameters = {{ {names} }}

@@ -1,7 +1,12 @@
 //! The pages in Chromium: read, used with the keyboard alone, looked at by axe.
 
+use std::time::Duration;
+
+use latchgate::domain::time::Clock;
+
 use super::visitor::mailed;
 use crate::support::{
+    authenticator::enrolled,
     browser::Browser,
     program::{PASSWORD, Program, Site},
     rawup::{Answer, Upstream},
@@ -58,6 +63,8 @@ fn the_pages_in_a_browser() {
     the_reference_is_read(&house, &browser);
     somebody_signs_in_with_the_keyboard(&house, &browser);
     names_run_nothing(&browser);
+    somebody_signs_out(&house, &browser);
+    somebody_shows_a_second_factor(&house, &browser);
     somebody_signs_out(&house, &browser);
     somebody_accepts_an_invitation(&house, &browser);
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -127,6 +134,44 @@ fn somebody_signs_out(house: &House, browser: &Browser) {
     browser.open(&house.url("/.latchgate/sign-out"));
     assert_eq!(browser.title(), "Sign out - Latchgate");
     assert_eq!(browser.violations(), Vec::<String>::new());
+}
+
+/// The second page, wrong and right, by the keyboard; and a recovery code in place of the app.
+fn somebody_shows_a_second_factor(house: &House, browser: &Browser) {
+    let door = house.program.admin();
+    let now = || Clock::system().now();
+    let ana = door.bearer(&door.token("ana@example.com"));
+    // The code of the step before is used for this.
+    let (app, codes) = enrolled(&ana, now().before(Duration::from_secs(30)));
+    browser.open(&house.url("/any/report"));
+    browser.keys(format!("ana@example.com{TAB}{PASSWORD}{ENTER}"));
+    browser.wait_for_title("Enter a code - Latchgate");
+    assert_eq!(browser.focused(), "code");
+    assert_eq!(browser.violations(), Vec::<String>::new());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.keys(format!("{}{ENTER}", app.wrong_code(now())));
+    browser.wait_for_title("Error: Enter a code - Latchgate");
+    assert_eq!(browser.focused(), "problem");
+    assert!(browser.text().contains("The code is wrong"), "{}", browser.text());
+    let noted = browser.complaints();
+    assert!(noted.iter().all(|line| line.contains("401")), "{noted:?}");
+    // The field, then what opens the other one.
+    browser.keys(format!("{TAB}{TAB}"));
+    assert_eq!(browser.focused(), "Use a recovery code instead");
+    browser.keys(" ");
+    assert_eq!(browser.violations(), Vec::<String>::new());
+    browser.keys(TAB);
+    assert_eq!(browser.focused(), "recovery_code");
+    browser.keys(format!("{}{ENTER}", codes[0]));
+    browser.wait_for_title("Backend");
+    assert_eq!(browser.place(), "/any/report");
+    browser.open(&house.url("/.latchgate/sign-out"));
+    browser.keys(format!("{TAB}{ENTER}"));
+    browser.wait_for_title("Sign in - Latchgate");
+    browser.keys(format!("ana@example.com{TAB}{PASSWORD}{ENTER}"));
+    browser.wait_for_title("Enter a code - Latchgate");
+    browser.keys(format!("{}{ENTER}", app.code_after(now(), 1)));
+    browser.wait_for_title("Signed in - Latchgate");
 }
 
 /// From the link in the mail to a session of one's own.

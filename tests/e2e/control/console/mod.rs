@@ -3,5 +3,6 @@
 mod browser;
 mod headers;
 mod invitations;
+mod second_step;
 mod sign_in;
 pub mod visitor;

@@ -200,6 +200,11 @@ impl Stage {
             "put_org_member" | "update_org_member" => json!({ "role": platform.given_in_org() }),
             "sign_in" => json!({ "email": ADMIN, "password": PASSWORD }),
             "switch_team" => json!({ "team_id": home.team }),
+            "enrol_second_factor" => json!({ "password": OTHER_PASSWORD }),
+            "confirm_second_factor" => json!({ "code": "no code" }),
+            "remove_second_factor" | "renew_recovery_codes" => {
+                json!({ "password": OTHER_PASSWORD, "code": "no code" })
+            }
             "change_password" => json!({ "password": PASSWORD, "new_password": OTHER_PASSWORD }),
             _ => return None,
         })

@@ -1,0 +1,155 @@
+//! Connections that go on in another protocol (RFC 9110 section 7.8): who asks for it, and who agrees.
+//!
+//! What a client asks for is forwarded only as far as it can be a question for the upstream: one that is in HTTP/1.1, says
+//! in `Connection` that it means it, and has no body, behind which a second request could hide. Another version of HTTP is
+//! spoken with the gateway or not at all, so it is never passed on.
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, TE, UPGRADE},
+};
+use http_body::Body;
+
+use super::{response::BadResponse, rules::HeaderRules};
+
+const ASKED: HeaderValue = HeaderValue::from_static("upgrade");
+
+/// The protocols that a request asks to go on in, if it does. Ask before its headers are prepared.
+pub fn wanted_protocols<B: Body>(request: &Request<B>) -> Option<HeaderValue> {
+    let mut lines = request.headers().get_all(UPGRADE).iter();
+    let line = lines.next()?;
+    let asks = request.version() == Version::HTTP_11
+        && request.body().is_end_stream()
+        && lines.next().is_none()
+        && tokens(request.headers(), &CONNECTION).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
+    if !asks {
+        return None;
+    }
+    let wanted: Vec<&[u8]> = line
+        .as_bytes()
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| is_other(name))
+        .collect();
+    HeaderValue::from_bytes(&wanted.join(&b", "[..])).ok().filter(|wanted| !wanted.is_empty())
+}
+
+/// Puts the question into a request that is prepared otherwise.
+pub fn ask_for_protocols(headers: &mut HeaderMap, wanted: HeaderValue) {
+    headers.remove(TE);
+    headers.insert(CONNECTION, ASKED);
+    headers.insert(UPGRADE, wanted);
+}
+
+impl HeaderRules {
+    /// Checks that an upstream agreed to what it was asked for, and edits its answer for the client.
+    pub fn receive_switch<B: Body>(
+        &self,
+        response: &mut Response<B>,
+        wanted: &HeaderValue,
+    ) -> Result<(), BadResponse> {
+        let agreed = {
+            let mut lines = response.headers().get_all(UPGRADE).iter();
+            match (lines.next(), lines.next()) {
+                (Some(one), None) if names(wanted, one) => one.clone(),
+                _ => return Err(BadResponse::Switched),
+            }
+        };
+        // The status alone is what an ordinary answer may not have.
+        *response.status_mut() = StatusCode::OK;
+        let received = self.receive(response);
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        received?;
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONNECTION, ASKED);
+        headers.insert(UPGRADE, agreed);
+        Ok(())
+    }
+}
+
+fn names(wanted: &HeaderValue, agreed: &HeaderValue) -> bool {
+    let mut wanted = wanted.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    wanted.any(|name| name.eq_ignore_ascii_case(agreed.as_bytes().trim_ascii()))
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).iter();
+    lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// A name of another protocol than HTTP, with or without a version.
+fn is_other(name: &[u8]) -> bool {
+    let plain = name.split(|&byte| byte == b'/').next().unwrap_or_default();
+    !plain.is_empty() && ![&b"h2c"[..], b"h2", b"http"].iter().any(|http| plain.eq_ignore_ascii_case(http))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+    use crate::proxy::headers::Pseudonym;
+
+    fn request(lines: &[(&'static str, &'static str)]) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        for (name, value) in lines {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    #[test]
+    fn who_asks_means_it_and_asks_for_something_else_than_http() {
+        let asked = ("connection", "keep-alive, Upgrade");
+        for (lines, expected) in [
+            (&[asked, ("upgrade", "websocket")][..], Some("websocket")),
+            (&[("connection", "x"), ("connection", "UPGRADE"), ("upgrade", "foo/2")], Some("foo/2")),
+            (&[asked, ("upgrade", "h2c, websocket ,HTTP/2.0,")], Some("websocket")),
+            (&[asked, ("upgrade", "h2c")], None),
+            (&[asked, ("upgrade", "HTTP/3.0")], None),
+            (&[asked, ("upgrade", "websocket"), ("upgrade", "websocket")], None),
+            (&[("connection", "keep-alive"), ("upgrade", "websocket")], None),
+            (&[("upgrade", "websocket")], None),
+            (&[asked], None),
+        ] {
+            let wanted = wanted_protocols(&request(lines));
+            assert_eq!(wanted.as_ref().map(|wanted| wanted.to_str().unwrap()), expected, "{lines:?}");
+        }
+        let mut old = request(&[asked, ("upgrade", "websocket")]);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(wanted_protocols(&old), None);
+        let with_body =
+            request(&[asked, ("upgrade", "websocket")]).map(|_| Full::new(Bytes::from_static(b"x")));
+        assert_eq!(wanted_protocols(&with_body), None);
+    }
+
+    #[test]
+    fn an_upstream_agrees_to_what_it_was_asked_for_or_to_nothing() {
+        let rules = HeaderRules::new([], Pseudonym::new(7), "latchgate");
+        for (agreed, fine) in [
+            (&["WebSocket"][..], true),
+            (&["foo"], true),
+            (&["bar"], false),
+            (&["websocket, foo"], false),
+            (&[], false),
+            (&["foo", "foo"], false),
+        ] {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            for token in agreed {
+                response.headers_mut().append(UPGRADE, HeaderValue::from_static(token));
+            }
+            response.headers_mut().insert("keep-alive", HeaderValue::from_static("5"));
+            let received = rules.receive_switch(&mut response, &HeaderValue::from_static("websocket, foo"));
+            assert_eq!(received.is_ok(), fine, "{agreed:?}");
+            if fine {
+                assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+                assert_eq!(response.headers().get(CONNECTION), Some(&ASKED));
+                assert_eq!(response.headers()[UPGRADE], agreed[0]);
+                assert!(!response.headers().contains_key("keep-alive"));
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Where an exchange stands on the wire, and for whom it lasts.
+//!
+//! An answer may go on for hours: events, a tunnel, an upload. Its credential is judged when it begins; what ends the
+//! credential later must end it too (SECURITY of long streams is not that of their first byte). So every exchange that was let
+//! in can be found by its worker, which looks through all of them once a second ([`lasting`](super::lasting)), and cut off
+//! from outside. A request that is answered at once pays a few words of memory for it.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    net::IpAddr,
+    rc::{Rc, Weak},
+    sync::Arc,
+    task::{Poll, Waker},
+};
+
+use super::directory::Record;
+use crate::domain::permission::Permission;
+
+/// Of a connection of HTTP/1, whose exchanges come one after the other; of a stream of HTTP/2, which is one.
+#[derive(Debug, Default)]
+pub struct Turn {
+    stage: Cell<Stage>,
+    let_in: RefCell<Option<LetIn>>,
+    /// Why it is to end at once.
+    cut: Cell<Option<&'static str>>,
+    waiting: RefCell<Option<Waker>>,
+    known: Cell<bool>,
+    /// Somebody is asking whether it may go on.
+    asked_about: Cell<bool>,
+}
+
+/// Whether a connection is answering a request: from the end of its head until the last byte of the answer is
+/// written. hyper lets go of an answer when it has copied its end, which is before it writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    /// Whatever is written now is hyper's own.
+    #[default]
+    Free,
+    Answering,
+    /// The answer has ended, some of it may still have to be written.
+    Ended,
+}
+
+/// Who was let in, and to what.
+#[derive(Debug, Clone)]
+pub struct LetIn {
+    /// The credential.
+    pub caller: Arc<Record>,
+    /// What the route asked for.
+    pub permission: Option<Permission>,
+    /// From where.
+    pub client: Option<IpAddr>,
+}
+
+impl Turn {
+    /// A request is being answered.
+    pub(super) fn begin(&self) {
+        self.stage.set(Stage::Answering);
+    }
+
+    /// Its answer has ended. Why it was cut off, if it was.
+    pub(super) fn end(&self) -> Option<&'static str> {
+        self.stage.set(Stage::Ended);
+        self.let_in.take();
+        self.cut.get()
+    }
+
+    /// Whether hyper's words are an answer of ours.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.stage.get(), Stage::Answering | Stage::Ended)
+    }
+
+    /// Everything that was to be written is written.
+    pub fn flushed(&self) {
+        if self.stage.get() == Stage::Ended {
+            self.stage.set(Stage::Free);
+        }
+    }
+
+    /// Who is served at this moment.
+    pub(super) fn let_in(&self) -> Option<LetIn> {
+        self.let_in.borrow().clone()
+    }
+
+    /// Whether what is served at this moment stands as it did by this judgement, which takes no time.
+    pub(super) fn is_fine(&self, judge: impl FnOnce(&LetIn) -> bool) -> bool {
+        self.let_in.borrow().as_ref().is_none_or(judge)
+    }
+
+    /// The credential of what is served was read again, and may go on.
+    pub(super) fn goes_on(&self, before: &LetIn, caller: Arc<Record>) {
+        if let Some(let_in) = &mut *self.let_in.borrow_mut()
+            && Arc::ptr_eq(&let_in.caller, &before.caller)
+        {
+            let_in.caller = caller;
+        }
+    }
+
+    /// Ends what is served to this caller, for this reason.
+    pub(super) fn cut_off(&self, before: &LetIn, why: &'static str) {
+        let same = |now: &LetIn| Arc::ptr_eq(&now.caller, &before.caller);
+        if self.let_in.borrow().as_ref().is_some_and(same) {
+            self.cut.set(Some(why));
+            if let Some(waker) = self.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// One question at a time; whether this is it.
+    pub(super) fn ask(&self) -> bool {
+        !self.asked_about.replace(true)
+    }
+
+    /// It was answered.
+    pub(super) fn asked(&self) {
+        self.asked_about.set(false);
+    }
+
+    /// Completes when it is to end at once; whoever waits drops what is under way.
+    pub async fn is_cut(&self) {
+        poll_fn(|context| {
+            if self.cut.get().is_some() {
+                return Poll::Ready(());
+            }
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                *waiting = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// The turns of a worker on which somebody was let in.
+#[derive(Debug, Default)]
+pub struct Turns(RefCell<Vec<Weak<Turn>>>);
+
+impl Turns {
+    /// Somebody is let in on this one.
+    pub(super) fn let_in(&self, turn: &Rc<Turn>, who: LetIn) {
+        turn.let_in.replace(Some(who));
+        if !turn.known.replace(true) {
+            self.0.borrow_mut().push(Rc::downgrade(turn));
+        }
+    }
+
+    /// Those that are still there.
+    pub(super) fn all(&self) -> Vec<Rc<Turn>> {
+        let mut turns = self.0.borrow_mut();
+        let mut there = Vec::with_capacity(turns.len());
+        turns.retain(|turn| turn.upgrade().map(|turn| there.push(turn)).is_some());
+        there
+    }
+}
