@@ -3,6 +3,7 @@
 mod alerts;
 mod container;
 mod dashboard;
+mod filter;
 mod prometheus;
 mod systemd;
 mod traffic;
