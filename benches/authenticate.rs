@@ -113,7 +113,7 @@ fn a_known_by_the_worker(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 200, sample_size = 1000)]
 fn b_admitted(bencher: Bencher<'_, '_>) {
     let random = RefCell::new(Random::new());
-    let peer = Rc::new(Peer { ip: CLIENT, text: "127.0.0.1".try_into().unwrap(), tls: false });
+    let peer = Rc::new(Peer::new((CLIENT, 1).into()));
     let turn = Rc::new(Turn::default());
     with_worker(|worker| {
         let snapshot = WARM.snapshot();

@@ -245,7 +245,7 @@ async fn serve(socket: std::net::TcpListener, worker: Rc<Worker>) {
     // Held for as long as the worker serves: what it says is "go on".
     let (_go_on, phase) = watch::channel(Phase::Running);
     let listener = TcpListener::from_std(socket).unwrap();
-    server::serve(listener, worker, Arc::new(Semaphore::new(1000)), phase).await;
+    server::serve(listener, worker, None, Arc::new(Semaphore::new(1000)), phase).await;
 }
 
 /// A gateway that writes its access log into nothing.

@@ -39,7 +39,7 @@ fn the_reference_explains_every_code() {
 #[test]
 fn the_metrics_table_is_the_programs() {
     let mut sources = String::new();
-    for file in ["auth", "mod", "state", "traffic"] {
+    for file in ["auth", "mod", "state", "tls", "traffic"] {
         sources.push_str(&read(&format!("src/telemetry/metrics/{file}.rs")));
     }
     let metrics: BTreeSet<&str> =

@@ -26,12 +26,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 
 use super::{places::Places, unread::Taken};
 use crate::{
     config::Limits,
-    control::api::{Misframed, Peer},
+    control::api::{Came, Misframed},
     domain::id::RequestId,
     proxy::{
         gateway::Gateway,
@@ -39,7 +42,11 @@ use crate::{
         reject::Refusal,
         wire::{Answers, Refusing, Watched, last_words},
     },
-    runtime::tasks::{Stopped, Tasks},
+    runtime::{
+        client_ip::Connection,
+        tasks::{Stopped, Tasks},
+        tls::{Door, NotMet},
+    },
     telemetry::{
         access_log::AccessRecord,
         metrics::{Level, Metrics},
@@ -54,6 +61,8 @@ pub struct Admin {
     pub gateway: Arc<Gateway>,
     /// Of the configuration: sizes and times of heads.
     pub limits: Limits,
+    /// Where TLS is spoken.
+    pub door: Option<Arc<Door>>,
 }
 
 /// Serves the port until the group is asked to end; requests under way are answered.
@@ -99,18 +108,46 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     admin: Arc<Admin>,
-    stopped: Stopped,
+    mut stopped: Stopped,
     level: Arc<Level>,
 ) {
     let _open = level.hold();
     // Answers are small and whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let ip = peer.ip().to_canonical();
+    let Some(door) = admin.door.clone() else {
+        return converse(stream, Connection::from(ip), admin, stopped).await;
+    };
+    let counts = Arc::clone(&admin.gateway.metrics.tls);
+    let met = tokio::select! {
+        met = door.meet(stream, admin.limits.header_timeout) => met,
+        () = &mut stopped => return,
+    };
+    match met {
+        Ok((stream, _)) => {
+            counts.met.inc();
+            converse(stream, Connection { tls: true, ..Connection::from(ip) }, admin, stopped).await;
+        }
+        Err(NotMet::TimedOut) => counts.timed_out.inc(),
+        Err(error) => {
+            counts.failed.inc();
+            tracing::debug!(%error, client = %ip, "no TLS connection came about on the admin port");
+        }
+    }
+}
+
+/// What is said on a connection once it stands.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    connection: Connection,
+    admin: Arc<Admin>,
+    stopped: Stopped,
+) {
     let router = TowerToHyperService::new(admin.router.clone());
     let head_bytes = admin.limits.header_bytes.as_usize();
     // As on the gateway port: what hyper hides or passes on although HTTP forbids it.
     let (wire, watch) = Watched::new(Taken::new(stream, ANSWER_TIME), head_bytes);
-    let ip = peer.ip().to_canonical();
-    let unread = Unread { gateway: Arc::clone(&admin.gateway), ip, turn: Arc::default() };
+    let unread = Unread { gateway: Arc::clone(&admin.gateway), ip: connection.ip, turn: Arc::default() };
     let turn = Arc::clone(&unread.turn);
     let wire = Refusing::new(wire, unread);
     let gateway = Arc::clone(&admin.gateway);
@@ -120,7 +157,7 @@ async fn connection(
         if let Some(refused) = refused(&request, &gateway) {
             request.extensions_mut().insert(refused);
         }
-        request.extensions_mut().insert(Peer(ip));
+        request.extensions_mut().insert(Came(connection));
         let answering = router.call(request);
         let (gateway, turn) = (Arc::clone(&gateway), Arc::clone(&turn));
         async move {

@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use super::places::Places;
 use crate::{
-    control::api::{AsSent, Bounds, Peer},
+    control::api::{AsSent, Bounds, Came},
     proxy::handover::{Answered, Handed, Handover},
     runtime::tasks::Tasks,
 };
@@ -46,9 +46,9 @@ impl Handover for ControlPlane {
         let place = places.give(places.free_now()?, handed.client, false)?;
         let (answer, answered) = oneshot::channel();
         let router = TowerToHyperService::new(self.router.clone());
-        let Handed { mut request, target, peer, limits, is_page: _, client: _ } = handed;
+        let Handed { mut request, target, connection, limits, is_page: _, client: _ } = handed;
         request.extensions_mut().clear();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Came(connection));
         request.extensions_mut().insert(AsSent(target));
         request.extensions_mut().insert(Bounds { bytes: limits.body_bytes, time: limits.request_timeout });
         self.tasks.spawn_on(&self.runtime, "handed-over request", async move {

@@ -23,6 +23,7 @@ pub mod start;
 mod start_error;
 pub mod succession;
 pub mod supervisor;
+pub mod tls;
 mod unread;
 pub mod usage;
 pub mod workers;

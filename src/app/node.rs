@@ -26,7 +26,7 @@ use crate::{
         signature,
         usage::{Deliver, KeyUse, Use, Uses},
     },
-    runtime::client_ip::{self, Client},
+    runtime::client_ip::{self, Client, Connection},
     telemetry::{access_log::AccessRecord, metrics::Outcome},
 };
 
@@ -47,9 +47,9 @@ impl Node for ControlNode {
         (**self.control.load()).clone()
     }
 
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
+    fn client(&self, connection: Connection, headers: &HeaderMap) -> Client {
         let snapshot = self.gateway.snapshot();
-        client_ip::client(peer, headers, |ip| snapshot.trusted_proxies.contains(ip))
+        client_ip::client(connection, headers, |ip| snapshot.trusted_proxies.contains(ip))
     }
 
     fn credential(&self, head: &mut Head<'_>) -> Result<Option<Presented>, Unproved> {

@@ -24,7 +24,7 @@ pub(super) fn find(head: &Head<'_>, rules: &KeyRules) -> Found {
         target,
         headers,
         authority: target.authority().map(http::uri::Authority::as_str).or_else(host),
-        secure: head.client.peer_trusted && signature::came_by_tls(headers),
+        secure: signature::came_by_tls(headers, head.tls, head.client.peer_trusted),
         has_body: head.has_body,
     })
 }

@@ -33,7 +33,9 @@ use super::{
     sockets::Sockets,
     start_error::machine,
     succession::{self, Succession},
-    supervisor, usage,
+    supervisor,
+    tls::Doors,
+    usage,
     workers::Workers,
 };
 use crate::{
@@ -80,6 +82,7 @@ pub struct App {
     pseudonym: Pseudonym,
     gateway: Arc<Gateway>,
     parts: Parts,
+    doors: Doors,
     federation: Federation,
     backends: Backends,
     /// Under the configuration in force.
@@ -132,6 +135,7 @@ impl App {
         let metrics = Metrics::new().map_err(machine("metrics"))?;
         let (admin_tasks, tasks, last_tasks) =
             (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
+        let doors = Doors::open(&config, &metrics, &tasks)?;
         let federation = Federation::new(&config, &clock, &tasks)?;
         let store = Options::sqlite(config.store.url.path()).migrate(true);
         let store = Store::open(&store, clock.now()).await?;
@@ -145,15 +149,9 @@ impl App {
         follow::begin(&cache).await?;
         let hashing = Hashing::start(HashingLimits::default(), clock.clone(), Arc::clone(&metrics))
             .map_err(machine("hashing threads"))?;
-        let keys = Keys::new(
-            cache.clone(),
-            directory,
-            mac_key.clone(),
-            hashing.clone(),
-            SingleFlight::new("bcrypt proof", tasks.clone(), runtime.clone()),
-            &config,
-            clock.clone(),
-        );
+        let proofs = SingleFlight::new("bcrypt proof", tasks.clone(), runtime.clone());
+        let (secret, hashes, time) = (mac_key.clone(), hashing.clone(), clock.clone());
+        let keys = Keys::new(cache.clone(), directory, secret, hashes, proofs, &config, time);
         let (tell, told) = mpsc::channel(alerts::WAITING);
         let keys = keys.watched(Misses::new(clock.clone(), tell, Arc::clone(&metrics.alerts.dropped)));
         keys.calibrate(config.keys.bcrypt_cost).await.map_err(machine("bcrypt"))?;
@@ -198,12 +196,13 @@ impl App {
         };
         let router = control::router(Arc::new(node));
         let handover = ControlPlane::shared(router.clone(), &tasks);
-        let workers = Workers::start(sockets, &gateway, &deliver, &handover, &config.limits)
+        let workers = Workers::start(sockets, &gateway, &deliver, &handover, doors.gateway(), &config.limits)
             .map_err(machine("worker threads"))?;
         if let Some(watchdog) = supervisor::watchdog(workers.pulses(), workers.phase()) {
             background::start(&last_tasks, "watchdog", watchdog);
         }
-        let served = Admin { router, gateway: Arc::clone(&gateway), limits: config.limits.clone() };
+        let (limits, door) = (config.limits.clone(), doors.admin().cloned());
+        let served = Admin { router, gateway: Arc::clone(&gateway), limits, door };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
         Ok(Self {
             config: Mutex::new(Arc::new(config)),
@@ -211,6 +210,7 @@ impl App {
             pseudonym,
             gateway,
             parts,
+            doors,
             federation,
             backends,
             control,
@@ -266,6 +266,7 @@ impl App {
         self.federation.sign_in(&config, &settings, &self.parts.seal_key);
         let control = self.control.load().under(Arc::clone(&config.profile), settings);
         self.control.store(Arc::new(control));
+        self.doors.reload(&config);
         self.assertion_keys.notify_one();
         self.alerts.store(config.audit.alert_webhook.clone().map(Arc::new));
         metrics.config.loaded(self.gateway.clock.now());

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
-    domain::key::secret::BadRootSecret, proxy::upstream::FleetError, runtime::outbound::OutboundSetup,
+    config::Config,
+    domain::key::secret::BadRootSecret,
+    proxy::upstream::FleetError,
+    runtime::{outbound::OutboundSetup, tls::TlsSetup},
     store::OpenError,
 };
 
@@ -50,6 +53,14 @@ pub enum StartError {
         /// Why.
         error: OutboundSetup,
     },
+    /// The certificates for clients cannot be used.
+    #[error("{}: {error}", origin.display())]
+    Tls {
+        /// The configuration file that names them.
+        origin: PathBuf,
+        /// Which, and why.
+        error: TlsSetup,
+    },
     /// A backend cannot be used as it is configured.
     #[error("{}: {error}", origin.display())]
     Upstream {
@@ -72,6 +83,13 @@ pub enum StartError {
         /// Why it was not.
         cause: String,
     },
+}
+
+impl StartError {
+    /// Of the configuration that names the certificates.
+    pub(super) fn tls(config: &Config, error: TlsSetup) -> Self {
+        Self::Tls { origin: config.origin.clone(), error }
+    }
 }
 
 /// Keeps what was being made when the machine had no more to give.

@@ -25,7 +25,7 @@ use crate::{
         usage::Deliver,
         worker::Worker,
     },
-    runtime::listener,
+    runtime::{listener, tls::Door},
 };
 
 /// How long the threads may take to end once they were told that their time is over.
@@ -65,6 +65,7 @@ impl Workers {
         gateway: &Arc<Gateway>,
         usage: &Deliver,
         handover: &Arc<dyn Handover>,
+        door: Option<&Arc<Door>>,
         limits: &Limits,
     ) -> io::Result<Self> {
         let address =
@@ -83,6 +84,7 @@ impl Workers {
                 place: upstream::Worker { index, of },
                 usage: usage.clone(),
                 handover: Arc::clone(handover),
+                door: door.cloned(),
                 slots: Arc::clone(&slots),
                 phase: phase.subscribe(),
                 pulse: Arc::clone(pulse),
@@ -141,6 +143,7 @@ struct Thread {
     place: upstream::Worker,
     usage: Deliver,
     handover: Arc<dyn Handover>,
+    door: Option<Arc<Door>>,
     slots: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
     pulse: Arc<AtomicU64>,
@@ -154,7 +157,7 @@ impl Thread {
             let listener = tokio::net::TcpListener::from_std(self.socket)?;
             let worker =
                 Worker::new(self.gateway, self.place, self.usage, self.handover, self.pulse, self.seed);
-            server::serve(listener, worker.into(), self.slots, self.phase).await;
+            server::serve(listener, worker.into(), self.door, self.slots, self.phase).await;
             Ok(())
         })
     }

@@ -60,6 +60,10 @@ pub(super) fn unstarted(error: &StartError, by_flag: bool) -> Failure {
             error,
             "outbound.ca names a file with certificates in PEM: -----BEGIN CERTIFICATE-----",
         ),
+        StartError::Tls { .. } => Failure::usage(
+            error,
+            "each [[tls.certificate]] names two PEM files: cert = \"tls/site.pem\", key = \"tls/site.key\"",
+        ),
         StartError::Store(inner) => open::store(inner),
         StartError::Directory(_) => Failure::failed(
             open::chain(error),

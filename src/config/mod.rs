@@ -33,12 +33,14 @@ mod store;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstream;
 mod webhook;
 
 use std::{
     fs,
     io::{self, Read},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -74,6 +76,7 @@ pub use require::{Needed, Require};
 pub use route::{Destination, Route};
 pub use sessions::Sessions;
 pub use store::{Store, StoreUrl};
+pub use tls::{CertificateFiles, ClientCertificates, Tls, TlsVersion};
 pub use upstream::{Balance, Health, Place, Protocol, Target, Timeouts, Upstream, UpstreamTls};
 pub use webhook::{Webhook, Webhooks};
 
@@ -87,6 +90,8 @@ pub struct Config {
     pub profile: Arc<Profile>,
     /// Ports.
     pub listen: Listen,
+    /// Certificates; none: plain HTTP.
+    pub tls: Option<Tls>,
     /// Where state lives.
     pub store: Store,
     /// Rules for keys: the profile's, with the file's changes.
@@ -160,6 +165,7 @@ impl Config {
     fn read(whole: &mut Section<'_>, origin: &Path) -> Option<Self> {
         let mut profile = profile::read(whole);
         let listen = whole.section("listen", Listen::read);
+        let tls = tls::read(whole);
         let store = whole.section("store", Store::read);
         let keys = whole.section("keys", |section| Keys::read(section, profile.as_mut()));
         let auth = whole.section("auth", Auth::read);
@@ -204,6 +210,7 @@ impl Config {
             origin: origin.to_owned(),
             profile: Arc::new(profile?),
             listen,
+            tls,
             store,
             keys,
             auth,
@@ -225,6 +232,20 @@ impl Config {
         })
     }
 
+    /// Whether the admin port speaks TLS.
+    pub fn speaks_tls_to_admins(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.admin)
+    }
+
+    /// How people reach the gateway, without a slash at the end; `gateway` is where it listens.
+    pub fn reached_at(&self, gateway: SocketAddr) -> String {
+        match &self.listen.public_url {
+            Some(url) => url.to_string().trim_end_matches('/').to_owned(),
+            None if self.tls.is_some() => format!("https://{gateway}"),
+            None => format!("http://{gateway}"),
+        }
+    }
+
     /// The keys whose new value takes effect only after a restart; empty when a reload is all it takes.
     pub fn differences_needing_restart(&self, new: &Self) -> Vec<&'static str> {
         let differences = [
@@ -232,6 +253,8 @@ impl Config {
             ("listen.admin", self.listen.admin != new.listen.admin),
             ("listen.ops", self.listen.ops != new.listen.ops),
             ("listen.workers", self.listen.workers != new.listen.workers),
+            ("tls", self.tls.is_some() != new.tls.is_some()),
+            ("tls.admin", self.speaks_tls_to_admins() != new.speaks_tls_to_admins()),
             ("store.url", self.store.url != new.store.url),
             ("store.secret_file", self.store.secret_file != new.store.secret_file),
             ("auth", self.auth != new.auth),

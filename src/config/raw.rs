@@ -308,7 +308,10 @@ impl<'f> Section<'f> {
 
     /// `[[key]]` tables, in the order of the file.
     pub(super) fn sections<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        let header = format!("[[{key}]]");
+        let header = match self.header.trim_matches(['[', ']']) {
+            "" => format!("[[{key}]]"),
+            outer => format!("[[{outer}.{key}]]"),
+        };
         let items = match self.take(key).map(|item| item.list()) {
             None => return Vec::new(),
             Some(Ok(items)) => items,

@@ -19,7 +19,7 @@ use super::{peer::Peer, server::Phase, worker::Worker};
 
 /// How long a connection may take to send one more request when the gateway is about to end. A client that keeps a
 /// connection sends without asking whether it is still there; what is on its way when we close is lost to it.
-const LAST_REQUEST: Duration = Duration::from_millis(500);
+pub(super) const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Answers the requests of a connection until it ends; an error says that it ended early. `spoken` is what was agreed on
 /// before; both kinds of HTTP are served on a connection on which nothing was.
@@ -64,6 +64,6 @@ async fn first_words<S: AsyncRead + Unpin>(
 
 /// Completes when connections are to finish. What the channel lends is given back here: whoever holds on to it
 /// would keep the next phase from being announced.
-async fn draining(phase: &mut watch::Receiver<Phase>) {
+pub(super) async fn draining(phase: &mut watch::Receiver<Phase>) {
     drop(phase.wait_for(|phase| *phase != Phase::Running).await);
 }

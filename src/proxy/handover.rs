@@ -19,7 +19,7 @@ use super::{
     reject::Refusal,
     snapshot::Label,
 };
-use crate::{config::Limits, telemetry::access_log::AccessRecord};
+use crate::{config::Limits, runtime::client_ip::Connection, telemetry::access_log::AccessRecord};
 
 /// Who answers what is handed over.
 pub trait Handover: Send + Sync {
@@ -34,8 +34,8 @@ pub struct Handed {
     pub request: Request<Incoming>,
     /// Its target as it came: what is signed is this.
     pub target: Uri,
-    /// The other end of its connection.
-    pub peer: IpAddr,
+    /// The connection that it came on.
+    pub connection: Connection,
     /// Whose request it is: the peer's, or that of the hop that a trusted proxy names.
     pub client: IpAddr,
     /// The most bytes of a body, and the time that one may take to come.
@@ -83,9 +83,9 @@ pub async fn hand_over(
     let limits = exchange.serving.snapshot.limits.clone();
     // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
     let patience = limits.request_timeout.saturating_mul(4);
-    let (target, peer, is_page) = (asked.target.clone(), exchange.peer.ip, label.is_none());
-    let client = exchange.client.address.unwrap_or(peer);
-    let handed = Handed { request, target, peer, client, limits, is_page };
+    let (target, connection, is_page) = (asked.target.clone(), exchange.peer.connection(), label.is_none());
+    let client = exchange.client.address.unwrap_or(connection.ip);
+    let handed = Handed { request, target, connection, client, limits, is_page };
     let sent = label.map(|label| (label, exchange.forwarded(label).1));
     let answering = exchange.worker.handover.begin(handed).ok_or(Refusal::Overloaded)?;
     let Answered { response, line } = within(patience, answering).await?;

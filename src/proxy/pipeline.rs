@@ -69,6 +69,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     let path = path::normal_form(target.path()).map_err(|_| Refusal::PathAmbiguous)?;
     let rewritten = matches!(path, Cow::Owned(_)).then_some(&*path);
     let host = authority.as_ref().map(|authority| &*authority.host);
+    exchange.peer.may_ask_for(host)?;
     match Reserved::find(&path, request.method())? {
         Some(Reserved::WhoAmI) => {
             let admitted = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request).await?;
@@ -113,6 +114,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         peer: &exchange.peer.text,
         peer_trusted,
         tls: exchange.peer.tls,
+        client_certificate: exchange.peer.subject.as_ref(),
         request_id: &request_id,
         identity,
         assertion: assertion.as_ref(),

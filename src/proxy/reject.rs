@@ -85,6 +85,8 @@ pub enum Refusal {
     },
     /// It asks for the gateway itself by a name that is not the gateway's.
     Misdirected,
+    /// It asks for a host that another certificate serves than the one its client was shown.
+    AnotherCertificate,
     /// The key has called too often.
     RateLimited,
     /// This address or prefix was wrong too often.
@@ -133,7 +135,7 @@ impl Refusal {
             Self::CrossSite | Self::NoAccount | Self::NoProxy => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::Misdirected => "misdirected_request",
+            Self::Misdirected | Self::AnotherCertificate => "misdirected_request",
             Self::RateLimited => "rate_limited",
             Self::TooManyFailures => "too_many_failures",
             Self::LoopDetected => "loop_detected",
@@ -176,7 +178,7 @@ impl Refusal {
             Self::SignIn { .. } => StatusCode::SEE_OTHER,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Misdirected | Self::AnotherCertificate => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimited | Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::NotImplemented | Self::BodyElsewhere => StatusCode::NOT_IMPLEMENTED,

@@ -3,7 +3,7 @@
 //! Nothing is shared with other workers but what is immutable, atomic, or a cache; so a request crosses no
 //! thread unless it must ask the store or bcrypt.
 
-use std::{future::poll_fn, net::SocketAddr, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -12,12 +12,19 @@ use tokio::{
 };
 
 use super::{
-    converse::{Spoken, converse},
+    converse::{LAST_REQUEST, Spoken, converse, draining},
     lasting,
     peer::Peer,
     worker::Worker,
 };
-use crate::telemetry::metrics::{self, Level};
+use crate::{
+    runtime::tls::{Door, NotMet},
+    telemetry::metrics::{self, Level},
+};
+
+/// What is spoken inside TLS, in the order of our liking (RFC 7301).
+pub const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
+const HTTP2: &[u8] = b"h2";
 
 /// How long to wait when no connection can be accepted, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -39,11 +46,12 @@ pub enum Phase {
 pub async fn serve(
     listener: TcpListener,
     worker: Rc<Worker>,
+    door: Option<Arc<Door>>,
     slots: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
 ) {
     let open = worker.gateway.metrics.connections("gateway");
-    let mut house = House { worker, open, phase, connections: JoinSet::new() };
+    let mut house = House { worker, door, open, phase, connections: JoinSet::new() };
     house.receive(&listener, &slots).await;
     // Whoever has connected is served: closing the socket would reset those whom nobody has accepted yet.
     while let Some((stream, peer)) = waiting(&listener).await
@@ -58,6 +66,8 @@ pub async fn serve(
 /// The connections of one worker.
 struct House {
     worker: Rc<Worker>,
+    /// Where TLS is spoken.
+    door: Option<Arc<Door>>,
     open: Arc<Level>,
     phase: watch::Receiver<Phase>,
     connections: JoinSet<()>,
@@ -100,8 +110,11 @@ impl House {
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         let held = Held { _level: self.open.hold(), _slot: slot };
-        let serving = connection(stream, peer, Rc::clone(&self.worker), held, self.phase.clone());
-        self.connections.spawn_local(serving);
+        let (worker, phase) = (Rc::clone(&self.worker), self.phase.clone());
+        match self.door.clone() {
+            None => self.connections.spawn_local(connection(stream, peer, worker, held, phase)),
+            Some(door) => self.connections.spawn_local(encrypted(stream, peer, door, worker, held, phase)),
+        };
     }
 
     /// Lets the connections finish, as long as the phase allows.
@@ -153,10 +166,52 @@ async fn connection(
     held: Held,
     phase: watch::Receiver<Phase>,
 ) {
-    let peer = Rc::new(Peer::new(address, false));
+    let peer = Rc::new(Peer::new(address));
     // A client that hangs up, or sends what is no HTTP, is its own affair.
     if let Err(error) = converse(stream, peer, worker, phase, Spoken::Unknown).await {
         tracing::debug!(%error, client = %address, "connection ended early");
+    }
+    drop(held);
+}
+
+/// The same inside TLS.
+async fn encrypted(
+    stream: TcpStream,
+    address: SocketAddr,
+    door: Arc<Door>,
+    worker: Rc<Worker>,
+    held: Held,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let patience = worker.serving().snapshot.limits.header_timeout;
+    let counts = Arc::clone(&worker.gateway.metrics.tls);
+    let met = {
+        let mut meeting = pin!(door.meet(stream, patience));
+        tokio::select! {
+            met = &mut meeting => met,
+            // As for a first request: it may be on its way.
+            () = draining(&mut phase) => {
+                tokio::time::timeout(LAST_REQUEST, meeting).await.unwrap_or(Err(NotMet::TimedOut))
+            }
+        }
+    };
+    match met {
+        Ok((stream, met)) => {
+            counts.met.inc();
+            // Whoever did not ask for HTTP/2 in the handshake does not get it (RFC 9113 section 3.2).
+            let is_http2 = met.protocol.as_deref() == Some(HTTP2);
+            let spoken = if is_http2 { Spoken::Http2 } else { Spoken::Http1 };
+            let peer = Rc::new(Peer::over_tls(address, met));
+            if let Err(error) = converse(stream, peer, worker, phase, spoken).await {
+                tracing::debug!(%error, client = %address, "connection ended early");
+            }
+        }
+        // Whoever knocks and does not come in is no news: the internet is full of them.
+        Err(error) => {
+            let count = if matches!(error, NotMet::TimedOut) { &counts.timed_out } else { &counts.failed };
+            count.inc();
+            tracing::debug!(%error, client = %address, "no TLS connection came about");
+        }
     }
     drop(held);
 }

@@ -109,7 +109,7 @@ impl Worker {
         let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
         line.status = refusal.status();
         line.request_id = Some(id.clone());
-        line.client_ip = Some(peer.ip);
+        line.client_ip = peer.name();
         line.outcome = refusal.code();
         self.gateway.log.push(line);
         id

@@ -15,6 +15,24 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// A connection as the gateway took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Its other end; where `nameless`, only the proxy in front.
+    pub ip: IpAddr,
+    /// The proxy in front does not know whose connection it is.
+    pub nameless: bool,
+    /// Whether it is encrypted, and ends here.
+    pub tls: bool,
+}
+
+impl Connection {
+    /// One from this address.
+    pub const fn from(ip: IpAddr) -> Self {
+        Self { ip, nameless: false, tls: false }
+    }
+}
+
 /// The client as far as the gateway can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
@@ -31,19 +49,25 @@ pub struct Client {
 pub enum Source {
     /// The connection's other end.
     Peer,
+    /// Nobody knows: the PROXY header named no address.
+    Nobody,
     /// An entry of `X-Forwarded-For`, counted from the right, from 1.
     Hop(usize),
     /// That entry of `X-Forwarded-For` is no address.
     Unreadable(usize),
 }
 
-/// The client behind a connection from `peer` that sent these headers.
+/// The client behind a connection on which these headers were sent.
 ///
 /// `trusted` says whether an address is one of `listen.trusted_proxies`. The work is bounded by
 /// the size of the head: every entry is read at most once, from the right, and reading stops at the first that is
 /// not a trusted proxy.
-pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Client {
-    let peer = peer.to_canonical();
+pub fn client(connection: Connection, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Client {
+    if connection.nameless {
+        // Not the proxy's own address, and not what the unknown one says of itself.
+        return Client { address: None, source: Source::Nobody, peer_trusted: false };
+    }
+    let peer = connection.ip.to_canonical();
     if !trusted(peer) {
         return Client { address: Some(peer), source: Source::Peer, peer_trusted: false };
     }
@@ -107,7 +131,7 @@ mod tests {
         for line in lines {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(line.as_ref()).unwrap());
         }
-        client(peer.parse().unwrap(), &headers, |address| {
+        client(Connection::from(peer.parse().unwrap()), &headers, |address| {
             proxies.iter().any(|proxy| proxy.contains(&address))
         })
     }
@@ -124,8 +148,20 @@ mod tests {
         let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("203.0.113.5"))]);
         for peer in ["127.0.0.1", "::1", "10.0.0.1"] {
             let peer = peer.parse().unwrap();
-            assert_eq!(client(peer, &headers, |_| false).address, Some(peer), "no trust is implied");
+            assert_eq!(
+                client(Connection::from(peer), &headers, |_| false).address,
+                Some(peer),
+                "no trust is implied"
+            );
         }
+    }
+
+    #[test]
+    fn who_is_not_known_cannot_name_itself() {
+        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("203.0.113.5"))]);
+        let connection = Connection { nameless: true, ..Connection::from(PROXY.parse().unwrap()) };
+        let client = client(connection, &headers, |_| true);
+        assert_eq!((client.address, client.peer_trusted), (None, false));
     }
 
     #[test]

@@ -16,7 +16,11 @@ use super::{
     output::{self, Format, Printer},
     serve,
 };
-use crate::{app::reach, config::Warning, domain::time::Clock};
+use crate::{
+    app::{reach, tls},
+    config::Warning,
+    domain::time::Clock,
+};
 
 /// Check a configuration and print its routes
 #[derive(Debug, Args)]
@@ -55,6 +59,10 @@ impl Check {
         report
             .warnings
             .extend(reach::examine(&loaded.config).map_err(|error| serve::unstarted(&error, false))?);
+        let (certificates, odd) =
+            tls::examine(&loaded.config).map_err(|error| serve::unstarted(&error, false))?;
+        report.warnings.extend(odd);
+        report.certificates = report::certificates(certificates);
         if self.online {
             report.online = Some(online::reach(&loaded.config)?);
         }

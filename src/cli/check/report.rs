@@ -21,14 +21,37 @@ pub(super) struct Report {
     profile: String,
     gateway: String,
     admin: String,
+    /// How the gateway port and the admin port are spoken to.
+    #[serde(skip)]
+    schemes: [&'static str; 2],
     ops: String,
     store: String,
+    pub(super) certificates: Vec<Certificate>,
     routes: Vec<Row>,
     revocation: Revocation,
     #[serde(serialize_with = "texts")]
     pub(super) warnings: Vec<Warning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) online: Option<Vec<Reached>>,
+}
+
+/// One certificate that clients are shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Certificate {
+    names: Vec<String>,
+    /// RFC 3339.
+    not_after: String,
+    file: String,
+}
+
+/// Those of a configuration, in its order: the first is for whoever asks for no name.
+pub(super) fn certificates(all: Vec<crate::app::tls::Shown>) -> Vec<Certificate> {
+    let shown = |one: crate::app::tls::Shown| Certificate {
+        names: one.names,
+        not_after: one.ends.to_string(),
+        file: one.file.display().to_string(),
+    };
+    all.into_iter().map(shown).collect()
 }
 
 /// One method of one route.
@@ -68,6 +91,12 @@ const ROUTES: &[Column] = &[
     Column::words("TARGETS", "targets"),
 ];
 
+const CERTIFICATES: &[Column] = &[
+    Column::words("NAMES", "names"),
+    Column::text("ENDS", "not_after"),
+    Column::text("CERTIFICATE", "file"),
+];
+
 const REACHED: &[Column] = &[
     Column::text("WHAT", "what"),
     Column::text("WHERE", "address"),
@@ -82,8 +111,10 @@ impl Report {
             profile: config.profile.name.to_string(),
             gateway: config.listen.gateway.to_string(),
             admin: config.listen.admin.to_string(),
+            schemes: [config.tls.is_some(), config.speaks_tls_to_admins()].map(scheme),
             ops: config.listen.ops.to_string(),
             store: config.store.url.path().display().to_string(),
+            certificates: Vec::new(),
             routes: config.routes.iter().flat_map(|route| rows(config, route)).collect(),
             revocation: Revocation::of(config),
             warnings: warnings.clone(),
@@ -92,15 +123,19 @@ impl Report {
     }
 
     pub(super) fn for_people(&self) -> Result<String, Failure> {
-        let Self { file, profile, gateway, admin, ops, store, .. } = self;
+        let Self { file, profile, gateway, admin, ops, store, schemes: [to_gateway, to_admin], .. } = self;
         let mut text = format!(
             "{file} is right.\n\n\
              profile  {profile}\n\
-             gateway  http://{gateway}\n\
-             admin    http://{admin}\n\
+             gateway  {to_gateway}://{gateway}\n\
+             admin    {to_admin}://{admin}\n\
              ops      http://{ops}\n\
              store    {store}\n\n"
         );
+        if !self.certificates.is_empty() {
+            text += &output::table(CERTIFICATES, &self.certificates)?;
+            text += "\n\n";
+        }
         if !self.routes.is_empty() {
             text += &output::table(ROUTES, &self.routes)?;
             text += "\n\n";
@@ -125,6 +160,10 @@ impl Revocation {
         );
         Self { bound, max_staleness: staleness, meaning }
     }
+}
+
+const fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
 fn rows(config: &Config, route: &Route) -> Vec<Row> {

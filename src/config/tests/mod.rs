@@ -57,6 +57,7 @@ fn sections(config: &Config) -> impl PartialEq + std::fmt::Debug {
         origin: _,
         profile: _,
         listen,
+        tls,
         store,
         keys,
         auth,
@@ -76,7 +77,7 @@ fn sections(config: &Config) -> impl PartialEq + std::fmt::Debug {
         audit,
         log,
     } = config;
-    let beside = (jwt, oidc, outbound, hosts, mail, webhooks, invitations, audit, log);
+    let beside = (tls, jwt, oidc, outbound, hosts, mail, webhooks, invitations, audit, log);
     (listen, store, keys, auth, sessions, limits, rate_limit, identity, upstreams, routes, beside)
 }
 
@@ -135,6 +136,9 @@ const OPTIONAL: &[&str] = &[
     "client_secret_file =",
     "scopes =",
     "ca =",
+    "[[tls.certificate]]",
+    "cert =",
+    "key =",
     "tls =",
     "health =",
     "[mail]",
@@ -145,6 +149,8 @@ const OPTIONAL: &[&str] = &[
 const SECTIONS: &[&str] = &[
     "",
     "[listen]",
+    "[tls]",
+    "[[tls.certificate]]",
     "[store]",
     "[keys]",
     "[auth]",

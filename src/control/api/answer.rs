@@ -14,7 +14,7 @@ use http::{
 use serde_json::Value;
 
 use super::{
-    Peer,
+    Came,
     caller::Node,
     error::ApiError,
     operation::{Answer, Operation},
@@ -47,6 +47,8 @@ pub(in crate::control) struct Answering {
     request_id: String,
     began: Moment,
     node: Arc<dyn Node>,
+    /// Whether its connection is encrypted, and ends here.
+    tls: bool,
 }
 
 impl Answering {
@@ -58,9 +60,11 @@ impl Answering {
             request.headers().get(HOST).and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
         line.asked_for(request.uri());
         line.route = Some("admin".into());
-        line.client_ip = request.extensions().get().map(|Peer(peer)| *peer);
+        let came = request.extensions().get().map(|Came(connection)| *connection);
+        line.client_ip = came.map(|came| came.ip);
         line.request_id = HeaderValue::from_str(&request_id).ok();
-        Self { headers: HeaderMap::new(), line, request_id, began, node }
+        let tls = came.is_some_and(|came| came.tls);
+        Self { headers: HeaderMap::new(), line, request_id, began, node, tls }
     }
 
     pub(super) fn success(mut self, operation: &Operation, value: &Value) -> Response {
@@ -130,7 +134,8 @@ impl Answering {
     }
 
     fn finish(mut self, status: StatusCode, body: String) -> Response {
-        let https = self.node.public_url().is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS));
+        let https = || self.node.public_url().is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS));
+        let https = self.tls || https();
         let https = https.then_some((STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
         for (name, value) in ALWAYS.into_iter().chain(https) {
             self.headers.entry(name).or_insert(HeaderValue::from_static(value));

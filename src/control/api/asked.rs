@@ -1,7 +1,5 @@
 //! A request on its way to being carried out: its head, and a body that is read when somebody needs it, once.
 
-use std::net::IpAddr;
-
 use axum::{body::Body, extract::Request};
 use http::{Uri, request};
 use http_body::Body as _;
@@ -12,7 +10,7 @@ use super::{
     error::{ApiError, Unproved},
     whole,
 };
-use crate::runtime::client_ip::Client;
+use crate::runtime::client_ip::{Client, Connection};
 
 /// The target of a request as its client sent it, where another has been put into its place on the way here; the
 /// listener puts this into the request's extensions. What is signed is this.
@@ -21,17 +19,17 @@ pub struct AsSent(pub Uri);
 
 /// A request.
 pub(super) struct Asked {
-    /// Who sent it.
-    pub(super) peer: IpAddr,
+    /// How it came.
+    pub(super) connection: Connection,
     pub(super) parts: request::Parts,
     body: Option<Body>,
     read: Vec<u8>,
 }
 
 impl Asked {
-    pub(super) fn new(peer: IpAddr, request: Request) -> Self {
+    pub(super) fn new(connection: Connection, request: Request) -> Self {
         let (parts, body) = request.into_parts();
-        Self { peer, parts, body: Some(body), read: Vec::new() }
+        Self { connection, parts, body: Some(body), read: Vec::new() }
     }
 
     /// The credential, taken out of it.
@@ -44,7 +42,8 @@ impl Asked {
         let target = sent.map_or_else(|| self.parts.uri.clone(), |sent| sent.0.clone());
         let has_body = self.body.as_ref().is_some_and(|body| !body.is_end_stream());
         let request::Parts { method, headers, .. } = &mut self.parts;
-        node.credential(&mut Head { method, target: &target, headers, client, has_body })
+        let tls = self.connection.tls;
+        node.credential(&mut Head { method, target: &target, headers, client, tls, has_body })
     }
 
     /// All of its body.

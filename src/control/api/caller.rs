@@ -27,7 +27,10 @@ use crate::{
         profile::Profile,
         time::Timestamp,
     },
-    runtime::{client_ip::Client, origin},
+    runtime::{
+        client_ip::{Client, Connection},
+        origin,
+    },
     telemetry::access_log::{AccessRecord, AuthFailure},
 };
 
@@ -40,7 +43,7 @@ pub trait Node: Send + Sync + 'static {
     fn control(&self) -> Control;
 
     /// Who is at the other end: the peer, or the hop that a trusted proxy names.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client;
+    fn client(&self, connection: Connection, headers: &HeaderMap) -> Client;
 
     /// Takes the credential out of a request's headers.
     ///
@@ -78,6 +81,8 @@ pub struct Head<'a> {
     pub headers: &'a mut HeaderMap,
     /// Whose it is.
     pub client: &'a Client,
+    /// Whether its connection is encrypted, and ends here.
+    pub tls: bool,
     /// Whether a body follows.
     pub has_body: bool,
 }
@@ -200,7 +205,7 @@ pub(super) async fn visit(
     asked: &mut Asked,
     answering: &mut Answering,
 ) -> Result<Known, ApiError> {
-    let client = node.client(asked.peer, &asked.parts.headers);
+    let client = node.client(asked.connection, &asked.parts.headers);
     answering.line.client_ip = client.address;
     answering.line.auth_method = Some(Method::Session);
     let request::Parts { method, headers, .. } = &asked.parts;
@@ -212,7 +217,7 @@ pub(super) async fn visit(
     let mut known = Known::anonymous(client.address);
     let presented = asked.credential(node, &client).ok().flatten();
     if let Some(presented) = presented.filter(|presented| presented.kind == PresentedAs::Session)
-        && let Ok(proved) = node.prove(&presented, client.address.unwrap_or(asked.peer)).await
+        && let Ok(proved) = node.prove(&presented, client.address.unwrap_or(asked.connection.ip)).await
         && let CredentialId::Session(session) = proved.id()
     {
         known.session = Some(session);
@@ -225,14 +230,14 @@ pub(super) async fn visit(
 /// not turned away, and nothing is counted or noted. To look is all that is judged here, whatever the request does.
 pub(in crate::control) async fn session_of(
     node: &dyn Node,
-    peer: IpAddr,
+    connection: Connection,
     headers: &HeaderMap,
     answering: &mut Answering,
 ) -> Option<Known> {
     let mut look = Request::new(Body::empty());
     look.headers_mut().clone_from(headers);
     let line = answering.line.clone();
-    let known = admit(node, &mut Asked::new(peer, look), answering).await;
+    let known = admit(node, &mut Asked::new(connection, look), answering).await;
     let known = known.ok().filter(|known| known.session.is_some());
     if known.is_none() {
         answering.line = line;
@@ -241,9 +246,9 @@ pub(in crate::control) async fn session_of(
 }
 
 async fn admit(node: &dyn Node, asked: &mut Asked, answering: &mut Answering) -> Result<Known, ApiError> {
-    let client = node.client(asked.peer, &asked.parts.headers);
+    let client = node.client(asked.connection, &asked.parts.headers);
     answering.line.client_ip = client.address;
-    let address = client.address.unwrap_or(asked.peer);
+    let address = client.address.unwrap_or(asked.connection.ip);
     let presented = asked.credential(node, &client).map_err(ApiError::Unproved)?;
     let presented = presented.ok_or(ApiError::Denied(Denied::Missing))?;
     answering.line.auth_method = Some(presented.kind.method());

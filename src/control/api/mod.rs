@@ -35,7 +35,7 @@ mod shape;
 mod teams;
 mod users;
 
-use std::{net::IpAddr, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -73,7 +73,7 @@ use self::{
     input::Input,
     operation::{Answer, Call, Cookies, Operation, Verb, all},
 };
-use crate::control::service::ServiceError;
+use crate::{control::service::ServiceError, runtime::client_ip::Connection};
 
 /// The longest body that is read.
 const LONGEST_BODY: usize = 1 << 20;
@@ -84,9 +84,9 @@ const LONGEST_NAME: usize = 255;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The address at the other end of a request's connection; the listener puts it into the request's extensions.
+/// The connection that a request came on; the listener puts it into the request's extensions.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub struct Came(pub Connection);
 
 /// A request that servers on its way could read in two ways, or that asks for us by a name that is not ours: the
 /// listener puts this into its extensions, and it is refused whatever it asks.
@@ -164,8 +164,8 @@ async fn carry_out(
     answering: &mut Answering,
 ) -> Result<Value, ApiError> {
     // Without an address nobody can be let in by it; the listener always says one.
-    let Some(Peer(peer)) = request.extensions().get().copied() else { return Err(ApiError::NotFound) };
-    let mut asked = Asked::new(peer, request);
+    let Some(Came(connection)) = request.extensions().get().copied() else { return Err(ApiError::NotFound) };
+    let mut asked = Asked::new(connection, request);
     let patience = node.patience();
     let identified = async {
         if operation.id == sessions::SIGN_IN {
@@ -201,7 +201,7 @@ async fn carry_out(
     let call = Call {
         control: control.clone(),
         node: Some(Arc::clone(&node)),
-        peer,
+        peer: connection.ip,
         known,
         path,
         names,

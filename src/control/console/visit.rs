@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     control::{
-        api::{Answering, ApiError, Known, Peer, session_of},
+        api::{Answering, ApiError, Came, Known, session_of},
         cookie,
         service::{Control, ServiceError},
     },
@@ -73,8 +73,8 @@ impl Visit {
 
     /// The session that the browser shows, if it works.
     pub(super) async fn known(&mut self) -> Option<Known> {
-        let Peer(peer) = self.parts.extensions.get().copied()?;
-        session_of(&*self.console.node, peer, &self.parts.headers, &mut self.answering).await
+        let Came(connection) = self.parts.extensions.get().copied()?;
+        session_of(&*self.console.node, connection, &self.parts.headers, &mut self.answering).await
     }
 
     /// The form that was sent; refused when it stood on a page of another site.
@@ -113,8 +113,8 @@ impl Visit {
 
     /// Who asks, for those who let somebody in.
     pub(super) fn address(&self) -> Option<std::net::IpAddr> {
-        let Peer(peer) = self.parts.extensions.get().copied()?;
-        self.console.node.client(peer, &self.parts.headers).address
+        let Came(connection) = self.parts.extensions.get().copied()?;
+        self.console.node.client(connection, &self.parts.headers).address
     }
 
     pub(super) fn set_cookie(&mut self, cookie: Option<HeaderValue>) {

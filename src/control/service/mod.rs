@@ -99,10 +99,6 @@ pub struct Settings {
 impl Settings {
     /// From a configuration; `gateway` is where the gateway listens.
     pub fn of(config: &Config, gateway: SocketAddr) -> Self {
-        let public_url = match &config.listen.public_url {
-            Some(url) => url.to_string().trim_end_matches('/').to_owned(),
-            None => format!("http://{gateway}"),
-        };
         Self {
             rotation_grace: config.keys.rotation_grace,
             bcrypt_cost: config.keys.bcrypt_cost,
@@ -111,7 +107,7 @@ impl Settings {
             mail: config.mail.clone(),
             ca: config.outbound.ca.clone(),
             invitations: config.invitations.clone(),
-            public_url,
+            public_url: config.reached_at(gateway),
             sessions: config.sessions,
             assertion: config.identity.assertion,
             failures_per_address: config.auth.failures_per_minute.ip,

@@ -30,7 +30,7 @@ pub(super) fn find(exchange: &Exchange, request: &Request<Inbound>) -> Found {
         target: request.uri(),
         headers: request.headers(),
         authority: headers::authority(request).ok().flatten().map(|authority| authority.text),
-        secure: exchange.client.peer_trusted && signature::came_by_tls(request.headers()),
+        secure: signature::came_by_tls(request.headers(), exchange.peer.tls, exchange.client.peer_trusted),
         has_body: !request.body().is_end_stream(),
     })
 }

@@ -17,6 +17,8 @@ pub struct Hop<'a> {
     pub peer_trusted: bool,
     /// Whether the client came by TLS.
     pub tls: bool,
+    /// Whose certificate the client has proved to be its own; none: it showed none.
+    pub client_certificate: Option<&'a HeaderValue>,
     /// From [`RequestIds`](super::RequestIds).
     pub request_id: &'a HeaderValue,
     /// Who is calling: headers to set. Those of the configuration that are not here stay absent.
@@ -120,6 +122,10 @@ impl HeaderRules {
         };
         headers.append(VIA, via.clone());
         headers.insert(X_REQUEST_ID, hop.request_id.clone());
+        // That of the client went with everything that is ours.
+        if let Some(subject) = hop.client_certificate {
+            headers.insert(X_CLIENT_CERT_SUBJECT, subject.clone());
+        }
     }
 }
 
@@ -180,6 +186,7 @@ fn is_single(headers: &HeaderMap, name: &HeaderName) -> bool {
     lines.next().is_some() && lines.next().is_none()
 }
 
+const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -211,7 +218,15 @@ mod tests {
     }
 
     fn hop(identity: &[(HeaderName, HeaderValue)]) -> Hop<'_> {
-        Hop { peer: &PEER, peer_trusted: false, tls: false, request_id: &ID, identity, assertion: None }
+        Hop {
+            peer: &PEER,
+            peer_trusted: false,
+            tls: false,
+            client_certificate: None,
+            request_id: &ID,
+            identity,
+            assertion: None,
+        }
     }
 
     /// The headers that come out, sorted, without those that the gateway always adds.

@@ -80,6 +80,10 @@ impl Refusal {
                 "The gateway is not known by this host name. listen.hosts of its configuration names further ones."
                     .into()
             }
+            Self::AnotherCertificate => {
+                "This host has another certificate than this connection was made with. Ask for it on a new connection."
+                    .into()
+            }
             Self::RateLimited => "The key's rate limit is reached. Wait as long as Retry-After says.".into(),
             Self::TooManyFailures => {
                 "Too many wrong credentials from here or for this key. Wait a minute; the right key still works."

@@ -168,10 +168,16 @@ impl Claim {
     }
 }
 
-/// What a trusted proxy says of its side of the connection.
-pub fn came_by_tls(headers: &HeaderMap) -> bool {
+/// Whether the client came by TLS: `here` says so of the connection that ends here, and of its own side a trusted proxy
+/// what it says outweighs that.
+pub fn came_by_tls(headers: &HeaderMap, here: bool, proxy_is_trusted: bool) -> bool {
     let mut said = headers.get_all("x-forwarded-proto").iter();
-    said.next().is_some_and(|scheme| scheme == "https") && said.next().is_none()
+    match (said.next(), said.next()) {
+        (Some(scheme), None) if proxy_is_trusted && (scheme == "https" || scheme == "http") => {
+            scheme == "https"
+        }
+        _ => here,
+    }
 }
 
 /// A nonce that can tell requests apart.

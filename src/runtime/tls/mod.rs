@@ -4,13 +4,20 @@
 //! a process happens to have installed. Its suites are authenticated encryption with forward secrecy alone, in TLS 1.2
 //! as in 1.3; there is no compression, no renegotiation and no early data in it.
 
+mod certificate;
 pub mod client;
+mod door;
+mod keeper;
 mod pem;
+mod subject;
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+pub use self::certificate::{BadCertificate, Certificate, Certificates};
+pub use self::door::{Door, Met, NotMet};
+pub use self::keeper::{Keeper, Shown, TlsSetup, examine};
 pub use self::pem::{PemError, authorities, certificates, private_key};
 
 /// The algorithms of every TLS connection of this process.

@@ -10,6 +10,7 @@ pub(in crate::telemetry) mod auth;
 pub(in crate::telemetry) mod cells;
 mod family;
 mod state;
+mod tls;
 mod traffic;
 
 use std::{
@@ -25,6 +26,7 @@ pub use self::{
     auth::{AuthMetrics, Outcome},
     cells::{Counter, Held, Histogram, Level},
     state::{AlertMetrics, CacheMetrics, ConfigMetrics, HashingMetrics, MailMetrics, StoreMetrics},
+    tls::TlsMetrics,
     traffic::{RouteMetrics, UpstreamMetrics},
 };
 
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub mails: MailMetrics,
     /// The configuration file.
     pub config: ConfigMetrics,
+    /// TLS with clients.
+    pub tls: Arc<TlsMetrics>,
     /// Lines that the access log had to drop.
     pub access_log_dropped: Arc<Counter>,
     /// Messages about guessing.
@@ -77,6 +81,7 @@ impl Metrics {
             store: StoreMetrics::register(&registry)?,
             mails: MailMetrics::register(&registry)?,
             config: ConfigMetrics::register(&registry)?,
+            tls: TlsMetrics::register(&registry)?,
             access_log_dropped: single(
                 "latchgate_access_log_dropped_total",
                 "Access log lines dropped because standard output did not take them in time.",
@@ -148,7 +153,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::access::Method;
+    use crate::domain::{access::Method, time::Timestamp};
 
     /// One series of everything, as a busy gateway would have.
     fn busy() -> Arc<Metrics> {
@@ -161,6 +166,7 @@ mod tests {
         metrics.store.set_keys("active", 3);
         metrics.store.set_keys_expiring("7d", 1);
         metrics.store.audited("create");
+        metrics.tls.certificates(std::iter::once(("gate.example", Timestamp::from_micros(1))));
         metrics.on_scrape(|metrics| metrics.store.up.set(1));
         metrics
     }
@@ -191,6 +197,9 @@ mod tests {
             "latchgate_audit_events_total",
             "latchgate_config_last_reload_success_timestamp_seconds",
             "latchgate_config_last_reload_successful",
+            "latchgate_tls_handshakes_total",
+            "latchgate_tls_last_reload_successful",
+            "latchgate_tls_certificate_not_after_seconds",
             "latchgate_build_info",
             "latchgate_access_log_dropped_total",
             "latchgate_request_log_dropped_total",

@@ -28,6 +28,7 @@ mod session;
 mod signed;
 mod targets;
 mod throttle;
+mod tls;
 mod upgrade;
 mod upstream;
 mod upstream_h2;

@@ -19,6 +19,7 @@ pub mod request;
 pub mod setup;
 pub mod signer;
 pub mod smtp;
+pub mod tls;
 pub mod tools;
 pub mod visitor;
 pub mod wait;

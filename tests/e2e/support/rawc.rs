@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is told, and records all that comes back.
 
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     thread,
     time::Duration,
@@ -59,8 +59,8 @@ impl Response {
 
 /// One connection to the gateway.
 #[derive(Debug)]
-pub struct Client {
-    reader: Reader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    reader: Reader<S>,
 }
 
 impl Client {
@@ -74,7 +74,35 @@ impl Client {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
-        Some(Self { reader: Reader::new(stream) })
+        Some(Self::over(stream))
+    }
+
+    /// Says that no more will be sent, and goes on listening.
+    pub fn half_close(&mut self) -> &mut Self {
+        self.reader.stream.shutdown(Shutdown::Write).expect("half close");
+        self
+    }
+
+    /// Ends the connection with RST instead of FIN.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.reader.stream).set_linger(Some(Duration::ZERO)).expect("linger");
+    }
+
+    pub fn patience(&mut self, patience: Duration) -> &mut Self {
+        self.reader.stream.set_read_timeout(Some(patience)).expect("a read timeout");
+        self
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// A client on a connection that stands.
+    pub fn over(stream: S) -> Self {
+        Self { reader: Reader::new(stream) }
+    }
+
+    /// What it speaks through.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.reader.stream
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
@@ -162,22 +190,6 @@ impl Client {
         let (end, rest) = self.until_closed();
         assert!(end != End::Open, "the connection stays open");
         assert!(rest.is_empty(), "closed, but after {:?}", String::from_utf8_lossy(&rest));
-    }
-
-    /// Says that no more will be sent, and goes on listening.
-    pub fn half_close(&mut self) -> &mut Self {
-        self.reader.stream.shutdown(Shutdown::Write).expect("half close");
-        self
-    }
-
-    /// Ends the connection with RST instead of FIN.
-    pub fn reset(self) {
-        socket2::SockRef::from(&self.reader.stream).set_linger(Some(Duration::ZERO)).expect("linger");
-    }
-
-    pub fn patience(&mut self, patience: Duration) -> &mut Self {
-        self.reader.stream.set_read_timeout(Some(patience)).expect("a read timeout");
-        self
     }
 
     pub fn record(&self) -> String {

@@ -1,6 +1,9 @@
 //! Requests as tests write them, and callers as types.
 
-use std::net::SocketAddr;
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+};
 
 use serde_json::json;
 
@@ -144,7 +147,7 @@ impl Request {
     }
 
     /// On this connection, which stays open.
-    pub fn on(&self, client: &mut Client) -> Response {
+    pub fn on<S: Read + Write>(&self, client: &mut Client<S>) -> Response {
         client.send(self.bytes());
         client.receive_to(&self.method)
     }

@@ -248,6 +248,7 @@ async fn serve(
         peer: &peer,
         peer_trusted: false,
         tls: false,
+        client_certificate: None,
         request_id: &request_id,
         identity: &[],
         assertion: None,
