@@ -46,6 +46,8 @@
 //! | 7 | `proxy/throttle.rs` | the key's rate limit |
 //! | 8 | `proxy/headers/` | what the client may not say goes, who it is comes |
 //! | 9 | `proxy/forward/`, `proxy/upstream/` | sent over a kept connection, both bodies streaming |
+//! | | `proxy/tunnel.rs` | a connection that goes on in another protocol: bytes, both ways |
+//! | | `proxy/lasting.rs` | whatever goes on is cut off when its credential ends |
 //! | 10 | `proxy/record.rs` | log line, counters, a use of the key; after the answer |
 //! | refused | `proxy/reject.rs` | every refusal becomes its answer here |
 //!

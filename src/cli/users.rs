@@ -54,7 +54,7 @@ pub(crate) enum Users {
         #[command(flatten)]
         target: Target,
     },
-    /// List people
+    /// List people: of the organization, or of the team that you act in
     List {
         /// Of this organization only, by slug or id
         #[arg(long)]

@@ -1,9 +1,8 @@
 //! Where an exchange stands on the wire, and for whom it lasts.
 //!
 //! An answer may go on for hours: events, a tunnel, an upload. Its credential is judged when it begins; what ends the
-//! credential later must end it too (SECURITY of long streams is not that of their first byte). So every exchange that was let
-//! in can be found by its worker, which looks through all of them once a second ([`lasting`](super::lasting)), and cut off
-//! from outside. A request that is answered at once pays a few words of memory for it.
+//! credential later must end it too (SECURITY 227, 262). So every exchange that was let in can be found by its worker, which
+//! looks through all of them once a second ([`lasting`](super::lasting)), and cut off from outside. A request that is answered at once pays a few words of memory for it.
 
 use std::{
     cell::{Cell, RefCell},

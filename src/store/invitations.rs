@@ -58,6 +58,13 @@ pub async fn insert(tx: &mut Tx, invitation: &Invitation, token: &Digest) -> Res
     .bind(invitation.life.expires_at.micros())
     .execute(&mut **tx)
     .await?;
+    let Some(inviter) = invitation.invited_by else { return Ok(()) };
+    sqlx::query::<Db>("INSERT INTO invited (id, invited_by, at) VALUES ($1, $2, $3)")
+        .bind(invitation.id.to_string())
+        .bind(inviter.to_string())
+        .bind(invitation.created_at.micros())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -139,26 +146,29 @@ pub async fn end(tx: &mut Tx, id: InvitationId, life: &Life) -> Result<bool, Sto
 }
 
 /// How long this person has to wait until they may invite again, if they have made `most` in the `span` before `now`.
-/// Those that were taken back count: each was a mail.
+/// Those that were taken back, and those of a team that was deleted, count: each was a mail. Forgets what counts no more.
 pub async fn wait(
-    conn: &mut Conn,
+    tx: &mut Tx,
     inviter: UserId,
     most: u32,
     span: Duration,
     now: Timestamp,
 ) -> Result<Option<Duration>, StoreError> {
-    let rows = sqlx::query::<Db>(
-        "SELECT id, created_at FROM invitations WHERE invited_by = $1 AND created_at > $2
-         ORDER BY created_at DESC LIMIT $3",
-    )
-    .bind(inviter.to_string())
-    .bind(now.before(span).micros())
-    .bind(i64::from(most))
-    .fetch_all(conn)
-    .await?;
+    let since = now.before(span).micros();
+    sqlx::query::<Db>("DELETE FROM invited WHERE invited_by = $1 AND at <= $2")
+        .bind(inviter.to_string())
+        .bind(since)
+        .execute(&mut **tx)
+        .await?;
+    let rows =
+        sqlx::query::<Db>("SELECT id, at FROM invited WHERE invited_by = $1 ORDER BY at DESC LIMIT $2")
+            .bind(inviter.to_string())
+            .bind(i64::from(most))
+            .fetch_all(&mut **tx)
+            .await?;
     let full = u32::try_from(rows.len()).is_ok_and(|made| made >= most);
     let Some(oldest) = rows.last().filter(|_| full) else { return Ok(None) };
-    let oldest = Columns::of(oldest, "invitations", "id").time("created_at")?;
+    let oldest = Columns::of(oldest, "invited", "id").time("at")?;
     Ok(Some(oldest.after(span).since(now)))
 }
 

@@ -119,6 +119,26 @@ pub async fn list(
     Ok(readable(&rows, parse))
 }
 
+/// The people of a team after `after`, in the order they were added.
+pub async fn list_of_team(
+    conn: &mut Conn,
+    team: TeamId,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Vec<User>, StoreError> {
+    let rows = sqlx::query::<Db>(
+        "SELECT u.id, u.org_id, u.email, u.name, u.created_at, u.deactivated_at, u.removed_at
+         FROM memberships m JOIN users u ON u.id = m.user_id
+         WHERE m.team_id = $1 AND u.removed_at IS NULL AND u.id > $2 ORDER BY u.id LIMIT $3",
+    )
+    .bind(team.to_string())
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    Ok(readable(&rows, parse))
+}
+
 /// Their password's hash, if they have one.
 pub async fn password(conn: &mut Conn, id: UserId) -> Result<Option<PasswordHash>, StoreError> {
     let row = sqlx::query::<Db>("SELECT id, password_hash FROM users WHERE id = $1 AND removed_at IS NULL")

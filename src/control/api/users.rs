@@ -1,4 +1,4 @@
-//! `/v1/users`: the people of the caller's organization.
+//! `/v1/users`: the people of the caller's organization, or of the team that they act in.
 
 use serde_json::Value;
 
@@ -26,7 +26,11 @@ pub(super) const USER: Shape = Shape {
         field("name", Kind::Text, "Their name."),
         field("active", Kind::Flag, "Whether they, and the keys that are theirs, may act."),
         field("created_at", Kind::Time, "When they were added."),
-        field("memberships", Kind::Many(&HELD), "Their roles."),
+        field(
+            "memberships",
+            Kind::Many(&HELD),
+            "Their roles, as far as the caller may see where they are held.",
+        ),
         field("groups", Kind::Texts, "The groups they are in, whose roles are theirs too."),
     ],
 };
@@ -36,7 +40,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "list_users",
         verb: Verb::Get,
         path: "/v1/users",
-        text: "The people of the organization.",
+        text: "The people of the organization. Who may read those of the team that they act in alone gets these, with what \
+               they are in that team and nothing of others.",
         query: &[field("email", Kind::Text, "With this e-mail address, in any case.")],
         body: &[],
         answer: Answer::Page(&USER),
@@ -46,7 +51,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "create_user",
         verb: Verb::Post,
         path: "/v1/users",
-        text: "Adds a person with a role.",
+        text: "Adds a person with a role. Who acts in one team adds them there.",
         query: &[],
         body: &[
             field("email", Kind::Text, "Their e-mail address.").required(),
@@ -57,7 +62,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 Kind::Text,
                 "Their role, in the organization or in the team as the profile has it.",
             ),
-            field("team_id", Kind::Id, "The team in which the role is held."),
+            field(
+                "team_id",
+                Kind::Id,
+                "The team in which the role is held; when left out the one that the caller acts in, or the only one.",
+            ),
         ],
         answer: Answer::Made(&USER),
         run: |call| Box::pin(create(call)),
@@ -66,7 +75,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "get_user",
         verb: Verb::Get,
         path: "/v1/users/{user_id}",
-        text: "A person.",
+        text: "A person, as the list shows them.",
         query: &[],
         body: &[],
         answer: Answer::One(&USER),

@@ -171,6 +171,15 @@ impl Who {
         }
     }
 
+    /// The team that they act in, whatever else they hold.
+    pub(super) fn acting_team(&self) -> Option<TeamId> {
+        match self {
+            Self::Operator => None,
+            Self::Person(person, _) => person.acts_in,
+            Self::Key(holder, _) => holder.key.boundary.team(),
+        }
+    }
+
     /// Whether they can see anything of the organization.
     pub(super) fn sees(&self, org: OrgId) -> bool {
         self.org().is_none_or(|own| own == org)

@@ -215,6 +215,8 @@ pub(super) async fn place(
     match (level, team) {
         (Level::Org, _) => Ok(None),
         (Level::Team, Some(named)) => Ok(Some(teams::find(conn, who, Some(org), named).await?.id)),
+        // Whoever acts in one team means that one.
+        (Level::Team, None) if who.acting_team().is_some() => Ok(who.acting_team()),
         (Level::Team, None) => {
             let mut some = crate::store::teams::list(conn, Some(org), None, 2).await?;
             match (some.pop(), some.pop()) {

@@ -115,7 +115,7 @@ impl Control {
         let detail = json!({ "email": user.email, "role": new.role, "password": password.is_some() });
         work.record(deed(&user, team, "create", "user.created", detail)).await?;
         work.changed(&Subject::Org(org)).await?;
-        let view = view(&mut work.tx, user).await?;
+        let view = self.view_for(&mut work.tx, &work.who, user).await?;
         work.finish(&view).await?;
         Ok(view)
     }
@@ -139,7 +139,8 @@ impl Control {
         Ok((org, team))
     }
 
-    /// The people that the caller can see, of one organization or of all; who has this address, where one is said.
+    /// The people that the caller can see: of one organization or of all, or of the one team that they act in; who has
+    /// this address, where one is said.
     pub async fn list_users(
         &self,
         caller: &Caller,
@@ -154,20 +155,26 @@ impl Control {
             Some(named) => Some(orgs::find(&mut conn, &who, named).await?.id),
             None => who.org(),
         };
-        if let Some(org) = org {
-            who.require(self.profile(), control::MEMBER_READ, &Boundary::Org(org))?;
-        }
-        let users = match email {
-            Some(email) => {
+        let team = match org {
+            Some(org) => self.reads_people(&who, org)?,
+            None => None,
+        };
+        let users = match (email, team) {
+            (Some(email), team) => {
                 let found = users::find_by_email(&mut conn, email).await?;
-                found.into_iter().filter(|user| org.is_none_or(|org| user.org_id == org)).collect()
+                let found = found.filter(|user| org.is_none_or(|org| user.org_id == org));
+                match (found, team) {
+                    (Some(user), Some(team)) if !is_in(&mut conn, user.id, team).await? => Vec::new(),
+                    (found, _) => found.into_iter().collect(),
+                }
             }
-            None => users::list(&mut conn, org, after, limit + 1).await?,
+            (None, Some(team)) => users::list_of_team(&mut conn, team, after, limit + 1).await?,
+            (None, None) => users::list(&mut conn, org, after, limit + 1).await?,
         };
         let PageOf { items, next_cursor } = PageOf::cut(users, limit, |user| user.id.to_string());
         let mut views = Vec::with_capacity(items.len());
         for user in items {
-            views.push(view(&mut conn, user).await?);
+            views.push(self.view_for(&mut conn, &who, user).await?);
         }
         Ok(PageOf { items: views, next_cursor })
     }
@@ -177,20 +184,33 @@ impl Control {
         let mut conn = self.store().read().await?;
         let who = Who::read(&mut conn, self.profile(), caller, self.clock().now()).await?;
         let user = find(&mut conn, &who, named).await?;
-        let org = Boundary::Org(user.org_id);
-        if who.user() != Some(user.id) && !who.may(control::MEMBER_READ, &org) {
-            // What is shown are all their roles: whoever may read the members of every place where they have one may.
-            let held = memberships::of_user(&mut conn, user.id).await?;
-            let mut places: Vec<_> =
-                held.iter().map(|held| members::boundary(user.org_id, held.team_id)).collect();
-            if places.is_empty() {
-                places.push(org);
-            }
-            for place in places {
-                who.require(self.profile(), control::MEMBER_READ, &place)?;
-            }
+        if who.user() != Some(user.id)
+            && let Some(team) = self.reads_people(&who, user.org_id)?
+            && !is_in(&mut conn, user.id, team).await?
+        {
+            return Err(ServiceError::not_found("user", named));
         }
-        view(&mut conn, user).await
+        self.view_for(&mut conn, &who, user).await
+    }
+
+    /// Whose people the caller may read: the organization's, or (some) those of the team that they act in alone.
+    fn reads_people(&self, who: &Who, org: OrgId) -> Result<Option<TeamId>, ServiceError> {
+        let reads = |place| who.may(control::MEMBER_READ, &place);
+        match who.acting_team() {
+            Some(team) if !reads(Boundary::Org(org)) && reads(Boundary::Team(org, team)) => Ok(Some(team)),
+            _ => who.require(self.profile(), control::MEMBER_READ, &Boundary::Org(org)).map(|()| None),
+        }
+    }
+
+    /// A person as the caller sees them: of roles held where the caller may not look, nothing is said (R000_01).
+    async fn view_for(&self, conn: &mut Conn, who: &Who, user: User) -> Result<UserView, ServiceError> {
+        let all = who.may(control::MEMBER_READ, &Boundary::Org(user.org_id));
+        let (team, own) = (who.acting_team().filter(|_| !all), who.user() == Some(user.id));
+        let mut view = view(conn, user).await?;
+        if team.is_some() {
+            view.memberships.retain(|held| held.team_id == team || (own && held.team_id.is_none()));
+        }
+        Ok(view)
     }
 
     /// Lets a person act again, or stops them and every key of theirs until then.
@@ -234,7 +254,7 @@ impl Control {
             }
             work.changed(&Subject::Org(user.org_id)).await?;
         }
-        let view = view(&mut work.tx, user).await?;
+        let view = self.view_for(&mut work.tx, &work.who, user).await?;
         work.finish(&view).await?;
         Ok(view)
     }
@@ -301,7 +321,7 @@ pub(super) async fn find(conn: &mut Conn, who: &Who, named: &str) -> Result<User
     // Who is bound to a team knows the people of that team, and whom they speak for.
     if let Some(team) = who.only_team()
         && who.user() != Some(user.id)
-        && !memberships::of_user(conn, user.id).await?.iter().any(|held| held.team_id == Some(team))
+        && !is_in(conn, user.id, team).await?
     {
         return Err(ServiceError::not_found("user", named));
     }
@@ -318,6 +338,10 @@ pub(super) async fn find_in_org(conn: &mut Conn, who: &Who, named: &str) -> Resu
     found
         .filter(|user| user.removed_at.is_none() && who.sees(user.org_id))
         .ok_or_else(|| ServiceError::not_found("user", named))
+}
+
+async fn is_in(conn: &mut Conn, user: UserId, team: TeamId) -> Result<bool, ServiceError> {
+    Ok(memberships::of_user(conn, user).await?.iter().any(|held| held.team_id == Some(team)))
 }
 
 pub(super) async fn view(conn: &mut Conn, user: User) -> Result<UserView, ServiceError> {

@@ -24,7 +24,7 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, StatusCode,
+    HeaderValue, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, HOST, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE},
 };
 use http_body::Body;
@@ -96,6 +96,7 @@ pub async fn send<F: FnOnce(Ended)>(
         let far = Far::new(switching, connection, upstream.config().timeouts.idle, on_end);
         return Ok(Sent::Switched(response.map(drop), far));
     }
+    let by_stream = response.version() == Version::HTTP_2;
     rules.receive(&mut response)?;
     single_use |= response.status() == StatusCode::UNAUTHORIZED
         && binds_connection(response.headers(), WWW_AUTHENTICATE);
@@ -103,10 +104,10 @@ pub async fn send<F: FnOnce(Ended)>(
         connection.use_no_more();
     }
     let patience = upstream.config().timeouts.response;
-    Ok(Sent::Answer(
-        response
-            .map(|body| ForwardedBody::new(body, connection, progress, Rc::clone(rules), patience, on_end)),
-    ))
+    Ok(Sent::Answer(response.map(|body| {
+        ForwardedBody::new(body, connection, progress, Rc::clone(rules), patience, on_end)
+            .by_stream(by_stream)
+    })))
 }
 
 /// The length of the body, as the upstream is told. hyper would send a GET with a body of unknown length without

@@ -22,6 +22,8 @@ use crate::proxy::{headers::HeaderRules, upstream::Connection};
 /// When it ends, one way or the other, it tells `F` once.
 pub struct ForwardedBody<F: FnOnce(Ended)> {
     inner: Incoming,
+    /// A stream of HTTP/2: broken off with the code that means no error, it looks to hyper like one that has ended.
+    by_stream: bool,
     connection: Option<Connection>,
     progress: Option<Rc<Progress>>,
     rules: Rc<HeaderRules>,
@@ -64,6 +66,9 @@ pub enum BrokenAnswer {
     /// The upstream broke off.
     #[error("the upstream broke off its answer: {0}")]
     Broke(#[source] hyper::Error),
+    /// The upstream reset its stream as if nothing were wrong, before the end.
+    #[error("the upstream ended its answer before its end")]
+    Cut,
     /// The upstream was silent for `timeouts.response`.
     #[error("the upstream stopped in the middle of its answer")]
     Stalled,
@@ -80,6 +85,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
     ) -> Self {
         let mut body = Self {
             inner,
+            by_stream: false,
             connection: Some(connection),
             progress,
             rules,
@@ -94,6 +100,12 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
             body.release();
         }
         body
+    }
+
+    /// The same, of an answer that comes as a stream of HTTP/2 if so.
+    pub(super) fn by_stream(mut self, by_stream: bool) -> Self {
+        self.by_stream = by_stream;
+        self
     }
 
     /// Puts the connection back, unless some of the request is still to be sent: then it finishes that alone and
@@ -149,6 +161,10 @@ impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
                 }
                 body.end(End::UpstreamStalled);
                 Poll::Ready(Some(Err(BrokenAnswer::Stalled)))
+            }
+            Poll::Ready(None) if body.by_stream && !body.inner.is_end_stream() => {
+                body.end(End::UpstreamBroke);
+                Poll::Ready(Some(Err(BrokenAnswer::Cut)))
             }
             Poll::Ready(None) => {
                 body.end(End::Complete);

@@ -3,6 +3,7 @@
 mod askers;
 mod backends;
 mod callers;
+mod calls;
 mod provider;
 mod signers;
 mod sockets;

@@ -24,6 +24,7 @@ mod misses;
 mod mutations;
 mod path;
 mod record;
+mod semantics;
 mod session;
 mod signed;
 mod targets;

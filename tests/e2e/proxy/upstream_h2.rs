@@ -205,18 +205,24 @@ fn what_was_not_looked_at_is_sent_again() {
     assert_eq!(program.anonymous().request("POST", "/public/x").send().verdict(), "502 upstream_protocol");
     assert!(always.seen().len() <= 2, "{} attempts", always.seen().len());
 
-    let cut = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&cut);
-    let broken = H2Upstream::start(None, None, move |_, _| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        Reply::Cut("half")
-    });
-    let program = before(&broken);
-    let mut client = program.gateway().connect();
-    client.send("POST /public/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n");
-    let outcome = client.try_receive("POST");
-    assert!(!matches!(&outcome, Ok(Some(answer)) if answer.status == 200), "half looks whole: {outcome:?}");
-    assert_eq!(cut.load(Ordering::SeqCst), 1);
+    // INTERNAL_ERROR, CANCEL, and NO_ERROR, with which a stream looks as if it had ended.
+    for code in [2, 8, 0] {
+        let cut = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&cut);
+        let broken = H2Upstream::start(None, None, move |_, _| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Reply::Cut("half", code)
+        });
+        let program = before(&broken);
+        let mut client = program.gateway().connect();
+        client.send("POST /public/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n");
+        let outcome = client.try_receive("POST");
+        assert!(
+            !matches!(&outcome, Ok(Some(answer)) if answer.status == 200),
+            "half looks whole: {outcome:?}"
+        );
+        assert_eq!(cut.load(Ordering::SeqCst), 1, "{code}");
+    }
 }
 
 /// A server that ends its connections in good order costs no request.

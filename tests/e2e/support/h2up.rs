@@ -51,8 +51,8 @@ pub enum Reply {
     Refuse,
     /// Is done with the connection after this answer.
     Last,
-    /// Resets the stream in the middle of the answer.
-    Cut(&'static str),
+    /// Resets the stream in the middle of the answer, with this code.
+    Cut(&'static str, u32),
     /// Nothing at all.
     Stall,
     /// Echo, once the gate is open.
@@ -257,11 +257,11 @@ async fn answer(
             });
             let _ = out.send_trailers(trailers.collect());
         }
-        Reply::Cut(text) => {
+        Reply::Cut(text, code) => {
             let Ok(mut out) = respond.send_response(head.body(()).expect("a head"), false) else { return };
             let _ = out.send_data(Bytes::from_static(text.as_bytes()), false);
             tokio::time::sleep(Duration::from_millis(20)).await;
-            out.send_reset(Reason::INTERNAL_ERROR);
+            out.send_reset(Reason::from(code));
         }
         Reply::Large(mut left) => {
             let Ok(mut out) = respond.send_response(head.body(()).expect("a head"), false) else { return };

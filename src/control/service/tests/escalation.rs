@@ -7,8 +7,8 @@ use proptest::{prelude::*, test_runner::Config};
 use super::{DAY, HOUR, Platform, refused};
 use crate::{
     control::service::{
-        Caller, GroupChanges, Imported, KeyChanges, NewGroup, NewKey, NewRole, RoleChanges, ServiceError,
-        caller::Person,
+        Acceptance, Caller, GroupChanges, Imported, InviteTo, KeyChanges, NewGroup, NewInvitation, NewKey,
+        NewRole, RoleChanges, ServiceError, caller::Person,
     },
     domain::{
         access::Holder,
@@ -24,6 +24,7 @@ use crate::{
 const OPERATOR: &Caller = &Caller::Operator;
 const PEOPLE: [&str; 4] = ["ada", "ana", "bob", "cyn"];
 const ROLES: [&str; 4] = ["Alpha", "Beta", "Gamma", "Delta"];
+const TEAMS: [Option<&str>; 3] = [None, Some("core"), Some("side")];
 const GROUPS: [&str; 3] = ["One", "Two", "Three"];
 const RIGHTS: [&str; 8] = [
     "cli_tools:view",
@@ -48,15 +49,15 @@ struct Try {
 }
 
 fn tries() -> impl Strategy<Value = Vec<Try>> {
-    let one = (0..12_usize, 0..14_u8, 0..12_usize, 0..12_usize, any::<u8>(), 0..8_u8);
+    let one = (0..16_usize, 0..18_u8, 0..12_usize, 0..12_usize, any::<u8>(), 0..8_u8);
     let one = one.prop_map(|(by, what, one, other, bits, limit)| Try { by, what, one, other, bits, limit });
     prop::collection::vec(one, 10..50)
 }
 
 /// What everybody holds at one moment.
 struct Held {
-    /// By person, in the organization and in its team.
-    people: Vec<[PermissionSet; 2]>,
+    /// By person, in the organization and in its teams.
+    people: Vec<[PermissionSet; 3]>,
     /// By key; none for one that does not work.
     keys: HashMap<KeyId, Option<Grant>>,
 }
@@ -66,8 +67,18 @@ struct World {
     people: Vec<Caller>,
     keys: Vec<KeyId>,
     org: OrgId,
-    team: TeamId,
+    teams: [TeamId; 2],
     imports: usize,
+    /// Links that were sent: by whom, to whom.
+    links: Vec<(Caller, usize, String)>,
+}
+
+/// What came of something that somebody tried.
+#[derive(Debug, Default)]
+struct Done {
+    key: Option<KeyId>,
+    /// On whose authority it happened, where that is another's than the caller's.
+    giver: Option<Caller>,
 }
 
 impl World {
@@ -77,7 +88,7 @@ impl World {
         let text = text.replace("[keys.issue]\n", "[keys.issue]\nteam = [\"*\"]\n");
         let platform = Platform::of(Profile::parse(&text, "cortex with teams").unwrap()).await;
         let org = platform.control.find_org(OPERATOR, "acme").await.unwrap().id;
-        let team = platform.team.unwrap();
+        let teams = [platform.team.unwrap(), platform.team("Side").await];
         let mut people = Vec::new();
         for (name, role) in PEOPLE.iter().zip(["account_admin", "none", "none", "none"]) {
             people.push(platform.person(name, role).await);
@@ -87,18 +98,23 @@ impl World {
         platform.group(OPERATOR, "One", &["Beta"], &["ana", "bob"]).await;
         platform.role(OPERATOR, "Gamma", "cli_tools:edit public_api:edit member:invite").await;
         platform.group(OPERATOR, "Two", &["Gamma"], &["bob"]).await;
-        for (who, team) in [("ana", None), ("cyn", Some("core"))] {
+        for (who, team) in [("ana", None), ("cyn", Some("core")), ("bob", Some("side"))] {
             let who = format!("{who}@acme.example");
             platform.control.set_role(OPERATOR, &who, team, Some("Alpha")).await.unwrap();
         }
-        Self { platform, people, keys: Vec::new(), org, team, imports: 0 }
+        Self { platform, people, keys: Vec::new(), org, teams, imports: 0, links: Vec::new() }
+    }
+
+    fn places(&self) -> [Boundary; 3] {
+        let [core, side] = self.teams.map(|team| Boundary::Team(self.org, team));
+        [Boundary::Org(self.org), core, side]
     }
 
     async fn held(&self) -> Held {
         let control = &self.platform.control;
         let mut conn = control.store().read().await.unwrap();
         let now = control.clock().now();
-        let places = [Boundary::Org(self.org), Boundary::Team(self.org, self.team)];
+        let places = self.places();
         let mut held = Held { people: Vec::new(), keys: HashMap::new() };
         for person in &self.people {
             let user = users::find(&mut conn, super::user_id(person)).await.unwrap().unwrap();
@@ -106,7 +122,7 @@ impl World {
             let person = Person::read(&mut conn, control.profile(), user).await.unwrap();
             let all =
                 |place: &Boundary| if active { person.permissions(place) } else { PermissionSet::EMPTY };
-            held.people.push([all(&places[0]), all(&places[1])]);
+            held.people.push([all(&places[0]), all(&places[1]), all(&places[2])]);
         }
         for id in &self.keys {
             let key = stored::find(&mut conn, *id).await.unwrap().unwrap();
@@ -124,17 +140,31 @@ impl World {
         held
     }
 
-    fn caller(&self, number: usize) -> Caller {
-        match number.checked_sub(PEOPLE.len()) {
-            Some(key) if !self.keys.is_empty() => {
-                Caller::Key { id: self.keys[key % self.keys.len()], ip: None }
-            }
-            _ => self.people[number % PEOPLE.len()].clone(),
+    /// The team that a try names.
+    fn named(&self, it: &Try) -> Option<TeamId> {
+        match (it.what, usize::from(it.bits) % 3) {
+            // A role of the profile's is held in the organization, whichever team is named.
+            (8, _) if it.limit % 4 > 1 => None,
+            (8 | 9 | 10 | 14 | 15, team @ 1..) => Some(self.teams[team - 1]),
+            _ => None,
         }
     }
 
-    /// Does it; gives the key that came of it, if one did.
-    async fn attempt(&mut self, by: &Caller, it: &Try) -> Result<Option<KeyId>, ServiceError> {
+    /// Somebody, perhaps in a session that acts in one team; or a key.
+    fn caller(&self, number: usize) -> Caller {
+        let person = self.people[number % PEOPLE.len()].clone();
+        match (number, person) {
+            (4..6, Caller::User { id, ip, .. }) => Caller::User { id, ip, team: Some(self.teams[0]) },
+            (6..8, Caller::User { id, ip, .. }) => Caller::User { id, ip, team: Some(self.teams[1]) },
+            (8.., _) if !self.keys.is_empty() => {
+                Caller::Key { id: self.keys[number % self.keys.len()], ip: None }
+            }
+            (_, person) => person,
+        }
+    }
+
+    async fn attempt(&mut self, by: &Caller, it: &Try) -> Result<Done, ServiceError> {
+        let made = |key| Done { key: Some(key), giver: None };
         let control = self.platform.control.clone();
         let rights: Vec<String> =
             (0..8).filter(|bit| it.bits & (1 << bit) != 0).map(|bit| RIGHTS[bit].into()).collect();
@@ -147,7 +177,7 @@ impl World {
         let ips = ips[it.limit as usize % 4].clone();
         let key = (!self.keys.is_empty()).then(|| self.keys[it.one % self.keys.len()].to_string());
         let key = key.unwrap_or_else(|| "none".into());
-        let team = (it.bits & 1 == 1).then_some("core");
+        let team = TEAMS[usize::from(it.bits) % 3];
         match it.what {
             0 => drop(
                 control
@@ -187,9 +217,16 @@ impl World {
                     allowed_ips: ips,
                     ..NewKey::default()
                 };
-                return Ok(Some(control.create_key(by, &new).await?.key.id));
+                return Ok(made(control.create_key(by, &new).await?.key.id));
             }
-            11 => return Ok(Some(control.rotate_key(by, &key, Some(HOUR)).await?.key.id)),
+            11 => {
+                // Half of those that keys try are of themselves.
+                let key = match by {
+                    Caller::Key { id, .. } if it.limit.is_multiple_of(2) => id.to_string(),
+                    _ => key,
+                };
+                return Ok(made(control.rotate_key(by, &key, Some(HOUR)).await?.key.id));
+            }
             12 => {
                 let changes = KeyChanges {
                     name: Some("renamed".into()),
@@ -199,9 +236,28 @@ impl World {
                 };
                 control.update_key(by, &key, &changes).await?;
             }
-            _ => drop(control.revoke_key(by, &key).await?),
+            13 => drop(control.revoke_key(by, &key).await?),
+            14 => control.remove_member(by, &person, team).await?,
+            15 => {
+                let to = team.map_or(InviteTo::Org(None), |team| InviteTo::Team(team.into()));
+                let role = [None, Some(role), Some("account_admin"), Some("cli")][it.limit as usize % 4];
+                let new = NewInvitation { to, email: person, role: role.map(Into::into), message: None };
+                control.invite(by, &new).await?;
+                let token = self.platform.token().await;
+                self.links.push((by.clone(), it.other % 4, token));
+            }
+            // Twice as often: most links are dead by the time that they are followed.
+            _ if self.links.is_empty() => {}
+            _ => {
+                let at = it.one % self.links.len();
+                let (inviter, whom, token) = self.links[at].clone();
+                let signed_in = Some(super::user_id(&self.people[whom]));
+                control.accept_invitation(&Acceptance { token, signed_in, ..Acceptance::default() }).await?;
+                self.links.remove(at);
+                return Ok(Done { key: None, giver: Some(inviter) });
+            }
         }
-        Ok(None)
+        Ok(Done::default())
     }
 
     /// What the operator and time do meanwhile.
@@ -234,10 +290,12 @@ impl World {
 fn giver(world: &World, before: &Held, by: &Caller, place: &Boundary) -> Option<Grant> {
     match by {
         Caller::Key { id, .. } => before.keys[id].clone(),
-        Caller::User { id, .. } => {
+        Caller::User { id, team, .. } => {
             let at = world.people.iter().position(|person| super::user_id(person) == *id).unwrap();
-            let [org, team] = before.people[at];
-            let permissions = if matches!(place, Boundary::Org(_)) { org } else { team };
+            let place_at = world.places().iter().position(|one| one == place).unwrap();
+            // Who acts in one team has in another what they hold on the organization: its roles and groups count there.
+            let elsewhere = team.is_some() && place.team().is_some() && place.team() != *team;
+            let permissions = before.people[at][if elsewhere { 0 } else { place_at }];
             Some(Grant {
                 boundary: Boundary::Org(world.org),
                 permissions,
@@ -257,17 +315,23 @@ async fn run(tries: Vec<Try>) -> Result<usize, TestCaseError> {
         world.meanwhile(&it).await;
         let (by, before) = (world.caller(it.by), world.held().await);
         let outcome = world.attempt(&by, &it).await;
-        let new = match outcome {
-            Ok(new) => new,
+        let (new, by) = match outcome {
+            Ok(done) => {
+                let named = world.named(&it);
+                let acts_in = if let Caller::User { team, .. } = by { team } else { None };
+                let beside = acts_in.is_some() && named.is_some() && named != acts_in;
+                prop_assert!(!beside, "{:?} by {:?} reached another team", it, by);
+                (done.key, done.giver.unwrap_or(by))
+            }
             Err(error) => {
                 prop_assert!(error.code() != "store_unavailable", "{:?}: {}", it, error);
-                None
+                (None, by)
             }
         };
         done += usize::from(new.is_some());
         world.keys.extend(new);
         let after = world.held().await;
-        let places = [Boundary::Org(world.org), Boundary::Team(world.org, world.team)];
+        let places = world.places();
         let may_give = |place: &Boundary| {
             giver(&world, &before, &by, place).map(|giver| giver.permissions).unwrap_or_default()
         };
@@ -346,7 +410,8 @@ proptest! {
     #![proptest_config(Config { cases: 24, max_shrink_iters: 200, ..Config::default() })]
 
     /// Roles made, changed, renamed and deleted; groups filled and emptied; keys made, minted, rotated, changed,
-    /// imported and revoked; people deactivated; time passing: no step gives anybody - person or key - a permission,
+    /// imported and revoked, by themselves too; people invited, accepting when their inviter is no longer who they were,
+    /// moved between teams, acting in one of them, deactivated; time passing: no step gives anybody - person or key - a permission,
     /// boundary, expiry, network or rate that whoever took the step did not hold (R001_02, R001_06).
     #[test]
     fn no_step_gives_more_than_its_giver_holds(tries in tries()) {
@@ -360,15 +425,27 @@ proptest! {
 async fn there_is_something_to_gain() {
     let mut world = World::new().await;
     let make = Try { by: 1, what: 9, one: 0, other: 0, bits: 0b1000, limit: 3 };
-    let id = world.attempt(&world.caller(1), &make).await.unwrap().unwrap();
+    let id = world.attempt(&world.caller(1), &make).await.unwrap().key.unwrap();
     world.keys.push(id);
     let primary = Caller::Key { id, ip: None };
     let narrower = Try { limit: 1, ..make.clone() };
     refused(world.attempt(&primary, &Try { limit: 7, ..make.clone() }).await, "forbidden");
     let refusal = world.attempt(&primary, &narrower).await;
     assert_eq!(refusal.unwrap_err().code(), "forbidden", "10.0.0.0/8 is not within 192.0.2.1");
-    let minted = world.attempt(&primary, &Try { limit: 3, ..make }).await.unwrap().unwrap();
+    let minted = world.attempt(&primary, &Try { limit: 3, ..make }).await.unwrap().key.unwrap();
     assert!(world.held().await.keys.contains_key(&id));
     world.keys.push(minted);
     assert!(world.held().await.keys[&minted].is_some());
+
+    // ada invites cyn to what ana is, and is stopped: the link gives nothing until she is back.
+    let invite = Try { by: 0, what: 15, one: 0, other: 3, bits: 2, limit: 1 };
+    world.platform.control.remove_member(OPERATOR, "cyn@acme.example", Some("core")).await.unwrap();
+    world.attempt(&world.caller(0), &Try { bits: 1, ..invite.clone() }).await.unwrap();
+    let accept = Try { what: 16, ..invite };
+    world.platform.control.set_user_active(OPERATOR, "ada@acme.example", false).await.unwrap();
+    refused(world.attempt(&world.caller(3), &accept).await, "forbidden");
+    world.platform.control.set_user_active(OPERATOR, "ada@acme.example", true).await.unwrap();
+    let before = world.held().await.people[3];
+    assert!(world.attempt(&world.caller(3), &accept).await.unwrap().giver.is_some());
+    assert_ne!(world.held().await.people[3], before);
 }

@@ -10,6 +10,7 @@ mod levels;
 mod matrix;
 mod once;
 mod pages;
+mod people;
 mod rights;
 mod roles;
 mod signed;

@@ -9,7 +9,11 @@ use latchgate::{
 use serde_json::json;
 
 use super::{World, accept, post};
-use crate::support::{program::PASSWORD, request::Caller, setup::Setup};
+use crate::support::{
+    program::{PASSWORD, Site},
+    request::Caller,
+    setup::Setup,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MICROSECOND: Duration = Duration::from_micros(1);
@@ -165,6 +169,33 @@ fn twenty_in_a_rolling_hour() {
     let mut verdicts: Vec<_> = callers.into_iter().map(|caller| caller.join().expect("an answer")).collect();
     verdicts.sort_unstable();
     assert_eq!((verdicts[19].as_str(), verdicts[20].as_str()), ("201", "429 rate_limited"), "{verdicts:?}");
+}
+
+/// R000_09: a team that is deleted takes its invitations along, and gives nobody a fresh hour.
+#[test]
+fn deleting_a_team_is_no_way_to_invite_more() {
+    let url = "file:outbox";
+    let setup = Setup::bare("offload").set("mail.url", url).set("mail.from", "Gate <gate@example.com>");
+    let program = Site::new(setup.set("invitations.per_hour", 1)).serve();
+    let first = program.site.team();
+    let second = program.cli(&["teams", "create", "--name", "Second"]).json()["id"].clone();
+    let second = second.as_str().expect("a team");
+    program.site.user("ada@example.com", "admin", Some(&first));
+    program.cli(&["users", "set-role", "ada@example.com", "--role", "admin", "--team-id", second]).json();
+    let ada = program.admin().bearer(&program.admin().token("ada@example.com"));
+    let invite = |team: &str, email: &str| {
+        let chosen = ada.request("PUT", "/v1/session/team").header("Content-Type", "application/json");
+        assert_eq!(chosen.body(json!({ "team_id": team }).to_string()).send().status, 200);
+        post(&ada, &format!("/v1/teams/{team}/invitations"), &json!({ "email": email, "role": "viewer" }))
+            .verdict()
+    };
+    assert_eq!(invite(second, "one@example.com"), "201");
+    assert_eq!(invite(&first, "two@example.com"), "429 rate_limited");
+    program.cli(&["teams", "delete", second, "--yes"]);
+    let back = program.admin().bearer(&program.admin().token("ada@example.com"));
+    let path = format!("/v1/teams/{first}/invitations");
+    let again = post(&back, &path, &json!({ "email": "two@example.com", "role": "viewer" }));
+    assert_eq!(again.verdict(), "429 rate_limited");
 }
 
 /// R000_10: a link lives seven days to the microsecond, or as long as the configuration says; a new one works.
