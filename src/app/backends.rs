@@ -8,7 +8,10 @@ use super::start_error::{StartError, machine};
 use crate::{
     config::Config,
     domain::time::Clock,
-    proxy::upstream::{Fleets, System, Tending},
+    proxy::{
+        gateway::Gateway,
+        upstream::{Fleet, Fleets, System, Tending},
+    },
     runtime::tasks::Tasks,
 };
 
@@ -27,6 +30,22 @@ impl Backends {
         });
         let fleets = backends.of(config, None)?;
         Ok((backends, fleets))
+    }
+
+    /// Shows which targets are up, of the configuration that is in force.
+    pub(super) fn shown(gateway: Gateway) -> Arc<Gateway> {
+        let gateway = Arc::new(gateway);
+        let shown = Arc::downgrade(&gateway);
+        gateway.metrics.on_scrape(move |metrics| {
+            let Some(gateway) = shown.upgrade() else { return };
+            let snapshot = gateway.snapshot();
+            let of = |fleet: &Arc<Fleet>| {
+                let name = fleet.config().name.clone();
+                fleet.targets().into_iter().map(move |(target, up)| ([name.clone(), target], up))
+            };
+            metrics.targets(snapshot.fleets.iter().flat_map(of).collect());
+        });
+        gateway
     }
 
     /// The backends of a configuration; those that were there `before` and are the same go on.

@@ -11,7 +11,7 @@ use listenfd::ListenFd;
 use crate::config::Environment;
 
 /// What the names of sockets may be; others, such as systemd's own, say nothing, and the address decides.
-pub const LISTENERS: [&str; 3] = ["gateway", "admin", "ops"];
+pub const LISTENERS: [&str; 4] = ["gateway", "admin", "ops", "ext_authz"];
 
 /// Sockets that wait to be claimed.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ mod backends;
 pub mod background;
 pub mod directory;
 pub mod explain;
+pub mod ext_authz;
 mod federation;
 pub mod handover;
 pub mod inherited;

@@ -96,6 +96,9 @@ pub fn announce(app: &App) {
     tracing::info!(listener = "gateway", address = %app.gateway_addr(), "listening");
     tracing::info!(listener = "admin", address = %app.admin_addr(), "listening");
     tracing::info!(listener = "ops", address = %app.ops_addr(), "listening");
+    if let Some(address) = app.ext_authz_addr() {
+        tracing::info!(listener = "ext_authz", %address, "listening");
+    }
 }
 
 /// Runs a started gateway until a signal ends it.

@@ -21,6 +21,8 @@ pub struct Sockets {
     pub admin: (tokio::net::TcpListener, SocketAddr),
     /// With the address that it was given.
     pub ops: (tokio::net::TcpListener, SocketAddr),
+    /// Where that is configured.
+    pub ext_authz: Option<(tokio::net::TcpListener, SocketAddr)>,
     /// The same, for whoever takes our place.
     pub succession: Succession,
 }
@@ -37,10 +39,18 @@ impl Sockets {
         };
         let admin = one("admin", "listen.admin", admin, &mut inherited)?;
         let ops = one("ops", "listen.ops", ops, &mut inherited)?;
+        let ext_authz = config.listen.ext_authz;
+        let ext_authz =
+            ext_authz.map(|at| one("ext_authz", "listen.ext_authz", at, &mut inherited)).transpose()?;
         let named = gateway.iter().map(|socket| ("gateway", socket));
-        let succession = Succession::of(named.chain([("admin", &admin.0), ("ops", &ops.0)]))
-            .map_err(machine("listening sockets"))?;
-        Ok(Self { gateway, admin: served(admin)?, ops: served(ops)?, succession })
+        let succession = Succession::of(
+            named
+                .chain([("admin", &admin.0), ("ops", &ops.0)])
+                .chain(ext_authz.iter().map(|(socket, _)| ("ext_authz", socket))),
+        )
+        .map_err(machine("listening sockets"))?;
+        let ext_authz = ext_authz.map(served).transpose()?;
+        Ok(Self { gateway, admin: served(admin)?, ops: served(ops)?, ext_authz, succession })
     }
 }
 

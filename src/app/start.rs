@@ -23,6 +23,7 @@ use super::{
     backends::Backends,
     background,
     directory::{StoreDirectory, write_macs},
+    ext_authz::ExtAuthz,
     federation::Federation,
     handover::ControlPlane,
     inherited::Inherited,
@@ -95,6 +96,7 @@ pub struct App {
     succession: Succession,
     admin_address: SocketAddr,
     ops_address: SocketAddr,
+    ext_authz: Option<ExtAuthz>,
     readiness: Arc<Readiness>,
     hashing: Hashing,
     /// The admin port: ends as the gateway port does, requests under way first.
@@ -127,7 +129,8 @@ impl App {
     /// Starts everything; when this returns, requests are answered. Background work runs on the caller's runtime.
     pub async fn start(config: Config, options: AppOptions) -> Result<Self, StartError> {
         let AppOptions { clock, access_log, inherited } = options;
-        let Sockets { gateway: sockets, admin, ops, succession } = Sockets::bind(&config, inherited)?;
+        let Sockets { gateway: sockets, admin, ops, ext_authz, succession } =
+            Sockets::bind(&config, inherited)?;
         let ((admin_socket, admin_address), (ops_socket, ops_address)) = (admin, ops);
         let gateway_address = address_of(&sockets, config.listen.gateway);
 
@@ -171,7 +174,7 @@ impl App {
             Arc::clone(&metrics),
             log,
         );
-        let gateway = Arc::new(gateway);
+        let gateway = Backends::shown(gateway);
 
         let (deliver, uses) = mpsc::unbounded_channel();
         background::start(&tasks, "change feed follower", follow::follow(cache.clone()));
@@ -188,19 +191,16 @@ impl App {
         let assertion_keys = background::begin_assertions(&tasks, &control, &gateway).await;
         start_writing(&last_tasks, &parts.store, &gateway, healing, (Arc::clone(&control), uses));
         federation.sign_in(&config, &parts.settings, &parts.seal_key);
-        let node = ControlNode {
-            control: Arc::clone(&control),
-            oidc: federation.oidc(),
-            gateway: Arc::clone(&gateway),
-            usage: deliver.clone(),
-        };
-        let router = control::router(Arc::new(node));
+        let router = router(&control, &federation, &gateway, &deliver);
         let handover = ControlPlane::shared(router.clone(), &tasks);
         let workers = Workers::start(sockets, &gateway, &deliver, &handover, doors.gateway(), &config.limits)
             .map_err(machine("worker threads"))?;
         if let Some(watchdog) = supervisor::watchdog(workers.pulses(), workers.phase()) {
             background::start(&last_tasks, "watchdog", watchdog);
         }
+        let deciding = (&gateway, &deliver, &handover);
+        let ext_authz =
+            ext_authz.map(|socket| ExtAuthz::begin(socket, deciding, &admin_tasks)).transpose()?;
         let (limits, door) = (config.limits.clone(), doors.admin().cloned());
         let served = Admin { router, gateway: Arc::clone(&gateway), limits, door };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
@@ -220,6 +220,7 @@ impl App {
             succession,
             admin_address,
             ops_address,
+            ext_authz,
             readiness,
             hashing,
             admin_tasks,
@@ -242,6 +243,11 @@ impl App {
     /// Where the ops port listens.
     pub const fn ops_addr(&self) -> SocketAddr {
         self.ops_address
+    }
+
+    /// Where proxies ask over gRPC.
+    pub fn ext_authz_addr(&self) -> Option<SocketAddr> {
+        self.ext_authz.as_ref().map(|port| port.address)
     }
 
     /// The use cases on this gateway's store; a change is answered when this node has applied it.
@@ -291,6 +297,7 @@ impl App {
             + self.tasks.failures()
             + self.last_tasks.failures()
             + u64::from(!self.workers.are_alive())
+            + u64::from(self.ext_authz.as_ref().is_some_and(|port| !port.is_alive()))
     }
 
     /// Not ready, no new connections, requests finish, counts are written. False: some requests were cut.
@@ -300,7 +307,7 @@ impl App {
         // A socket that stays open with nobody behind it lets clients wait for nothing.
         drop(self.succession);
         let (finished, admin) = tokio::join!(self.workers.drain(patience), self.admin_tasks.end(patience));
-        drop(self.usage);
+        drop((self.usage, self.ext_authz));
         self.tasks.stop();
         self.tasks.end(TASK_PATIENCE).await;
         // Waits for a thread, briefly: what it hands over is kept by a task of the last group.
@@ -342,6 +349,21 @@ fn parts(
 ) -> Parts {
     let (profile, settings) = (Arc::clone(&config.profile), Settings::of(config, gateway));
     Parts { store, profile, clock, mac_key, seal_key, settings, applied }
+}
+
+/// The control plane, as both ports reach it.
+fn router(
+    control: &Arc<ArcSwap<Control>>,
+    federation: &Federation,
+    gateway: &Arc<Gateway>,
+    usage: &Deliver,
+) -> axum::Router {
+    control::router(Arc::new(ControlNode {
+        control: Arc::clone(control),
+        oidc: federation.oidc(),
+        gateway: Arc::clone(gateway),
+        usage: usage.clone(),
+    }))
 }
 
 /// The use cases, to be replaced when the configuration is.

@@ -19,6 +19,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// `/metrics`, `/livez`, `/readyz`.
     pub ops: SocketAddr,
+    /// gRPC for proxies that ask for decisions; none: nobody asks so.
+    pub ext_authz: Option<SocketAddr>,
     /// Worker threads of the gateway port; 0: one per core.
     pub workers: usize,
     /// Whose `X-Forwarded-For` is believed; empty: nobody's.
@@ -53,6 +55,7 @@ impl Listen {
             gateway: section.read("gateway", r#""127.0.0.1:8080""#, address).unwrap_or(gateway),
             admin: section.read("admin", r#""127.0.0.1:8081""#, address).unwrap_or(admin),
             ops: section.read("ops", r#""127.0.0.1:8082""#, address).unwrap_or(ops),
+            ext_authz: section.read("ext_authz", r#""127.0.0.1:8083""#, optional_address).flatten(),
             workers: section.read("workers", "0", |item| item.number(0..=1024)).unwrap_or(0),
             trusted_proxies: TrustedProxies(
                 section.list("trusted_proxies", r#"["10.0.0.0/8", "fd00::/8"]"#, network).unwrap_or_default(),
@@ -71,12 +74,22 @@ impl Listen {
     }
 
     /// Each listening address with the key that sets it.
-    pub fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
-        [("listen.gateway", self.gateway), ("listen.admin", self.admin), ("listen.ops", self.ops)]
+    pub fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let always =
+            [("listen.gateway", self.gateway), ("listen.admin", self.admin), ("listen.ops", self.ops)];
+        always.into_iter().chain(self.ext_authz.map(|address| ("listen.ext_authz", address))).collect()
     }
 
     /// Two listeners on one port would share its connections (`SO_REUSEPORT`), admin API and gateway alike.
     fn refuse_collisions(&self, section: &Section<'_>) {
+        if let Some(address) = self.ext_authz {
+            for (other_key, other) in [("gateway", self.gateway), ("admin", self.admin), ("ops", self.ops)] {
+                if collide(address, other) {
+                    let problem = format!("{address} collides with listen.{other_key} ({other})");
+                    section.refuse("ext_authz", problem, "\"127.0.0.1:8083\"");
+                }
+            }
+        }
         for (key, address, other_key, other) in [
             ("admin", self.admin, "gateway", self.gateway),
             ("ops", self.ops, "gateway", self.gateway),
@@ -105,6 +118,10 @@ fn address(item: &Item) -> Result<SocketAddr, Problem> {
     let text = item.text()?;
     text.parse()
         .map_err(|_| format!("{text:?} is not an address and port (a host name is not looked up here)"))
+}
+
+fn optional_address(item: &Item) -> Result<Option<SocketAddr>, Problem> {
+    if item.text()?.is_empty() { Ok(None) } else { address(item).map(Some) }
 }
 
 /// A network, or one address.

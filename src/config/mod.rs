@@ -252,6 +252,7 @@ impl Config {
             ("listen.gateway", self.listen.gateway != new.listen.gateway),
             ("listen.admin", self.listen.admin != new.listen.admin),
             ("listen.ops", self.listen.ops != new.listen.ops),
+            ("listen.ext_authz", self.listen.ext_authz != new.listen.ext_authz),
             ("listen.workers", self.listen.workers != new.listen.workers),
             ("tls", self.tls.is_some() != new.tls.is_some()),
             ("tls.admin", self.speaks_tls_to_admins() != new.speaks_tls_to_admins()),

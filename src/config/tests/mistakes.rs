@@ -28,6 +28,12 @@ fn each_wrong_value_is_named_with_its_cause() {
             "listen.ops: 0.0.0.0:8081 collides with listen.admin (127.0.0.1:8081)",
         ),
         (
+            "listen.ext_authz = \"[::]:8082\"",
+            "listen.ext_authz: [::]:8082 collides with listen.ops (127.0.0.1:8082)",
+        ),
+        ("listen.ext_authz = \"8083\"", "listen.ext_authz: \"8083\" is not an address and port"),
+        ("identity.assertion = \"yes\"", "identity.assertion: expected true or false"),
+        (
             "listen.trusted_proxies = [\"10.0.0.0/8\", \"ten\"]",
             "listen.trusted_proxies[1]: \"ten\" is not a network",
         ),

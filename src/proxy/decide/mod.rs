@@ -9,6 +9,7 @@
 //! Absent on purpose: what only the gateway itself answers (its pages, the admin API), and whatever is proved by a
 //! body, which the asking proxy keeps to itself.
 
+mod ask;
 mod question;
 
 use std::{net::IpAddr, rc::Rc, sync::Arc};
@@ -19,7 +20,10 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
 
-pub use self::question::Unclear;
+pub use self::{
+    ask::{Question, Verdict, ask},
+    question::Unclear,
+};
 use super::{
     admit::admit,
     assertion::X_LATCHGATE_ASSERTION,
@@ -65,6 +69,8 @@ pub async fn answer(exchange: &mut Exchange, request: Request<Inbound>, form: Fo
 struct Allowed {
     caller: Option<Arc<Record>>,
     assertion: Option<HeaderValue>,
+    /// The request's headers without the credential.
+    left: HeaderMap,
 }
 
 impl Allowed {
@@ -72,13 +78,15 @@ impl Allowed {
         let mut response = Response::new(Bytes::new());
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in self.caller.as_deref().map_or(&[][..], |caller| caller.identity.headers()) {
-            headers.insert(name, value.clone());
-        }
-        if let Some(assertion) = &self.assertion {
-            headers.insert(X_LATCHGATE_ASSERTION, assertion.clone());
-        }
+        headers.extend(self.headers());
         response
+    }
+
+    /// Who it is.
+    fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let identity = self.caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
+        let assertion = self.assertion.iter().map(|token| (X_LATCHGATE_ASSERTION, token.clone()));
+        identity.iter().cloned().chain(assertion)
     }
 }
 
@@ -116,7 +124,8 @@ async fn decide(exchange: &mut Exchange, mut request: Request<Inbound>) -> Resul
         sent_on.map_or(refusal, |refusal| at(refusal, &origin))
     })?;
     let assertion = exchange.assertion(admitted.caller.as_ref(), label)?;
-    Ok(Allowed { caller: admitted.caller, assertion })
+    let left = std::mem::take(request.headers_mut());
+    Ok(Allowed { caller: admitted.caller, assertion, left })
 }
 
 /// Where the gateway's pages are for whoever sent the request, as a URL without its path; empty where the scheme is

@@ -46,9 +46,7 @@ pub enum Unclear {
 pub(super) fn read(question: Request<Inbound>, form: Form) -> Result<Request<Inbound>, Refusal> {
     let (mut parts, body) = question.into_parts();
     let (method, target, host) = asked(&parts, form)?;
-    let has_none = matches!(method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
-    let body = if has_none && body.is_end_stream() { Inbound::default() } else { Inbound::Elsewhere };
-    let mut request = Request::new(body);
+    let mut request = Request::new(self::body(&method, body.is_end_stream()));
     *request.method_mut() = method;
     *request.uri_mut() = target;
     std::mem::swap(request.headers_mut(), &mut parts.headers);
@@ -56,6 +54,12 @@ pub(super) fn read(question: Request<Inbound>, form: Form) -> Result<Request<Inb
         request.headers_mut().insert(HOST, host);
     }
     Ok(request)
+}
+
+/// The body of a request with this method, of which the proxy shows none, or something.
+pub(super) fn body(method: &Method, shows_none: bool) -> Inbound {
+    let means_none = matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+    if means_none && shows_none { Inbound::default() } else { Inbound::Elsewhere }
 }
 
 /// Method, target in origin form, and host.
@@ -114,7 +118,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
 }
 
 /// Path and query, and the authority of a target in absolute form.
-fn target(text: &[u8]) -> Result<(Uri, Option<HeaderValue>), Refusal> {
+pub(super) fn target(text: &[u8]) -> Result<(Uri, Option<HeaderValue>), Refusal> {
     // `Uri` drops a fragment without a word.
     if text.contains(&b'#') {
         return Err(Refusal::PathAmbiguous);

@@ -134,6 +134,7 @@ async fn answer(
     let mut tried = Tried::default();
     let mut failure = ForwardError::Unreachable(ConnectError::Nowhere);
     let mut fresh = false;
+    upstream.earn_retry();
     upstream.known().await;
     while let Some((target, pool)) = upstream.choose(tried) {
         let mut connection = match upstream.connection(&pool, fresh).await {
@@ -141,7 +142,7 @@ async fn answer(
             Err(error) => {
                 tried.add(target);
                 failure = error.into();
-                let Some(left) = retries.checked_sub(1) else { break };
+                let Some(left) = retries.checked_sub(1).filter(|_| upstream.spend_retry()) else { break };
                 retries = left;
                 continue;
             }
@@ -151,7 +152,10 @@ async fn answer(
             request.headers_mut().extend(HeaderValue::try_from(authority).ok().map(|host| (HOST, host)));
         }
         let (next, error) = match exchange(&mut connection, request, progress, patience).await {
-            Ok(response) => return Ok((connection, response)),
+            Ok(response) => {
+                connection.member().succeeded();
+                return Ok((connection, response));
+            }
             // Closed while it was idle: the next one, or a new one, of the same target. There are only so many.
             Err(Failed::Unsent(unsent, _)) if connection.is_reused() => {
                 request = *unsent;
@@ -162,15 +166,23 @@ async fn answer(
             Err(Failed::Refused(error)) => (again.as_ref().and_then(copy), error),
             Err(Failed::Late) => {
                 connection.is_late();
+                upstream.failed_by(&connection);
                 return Err(ForwardError::Timeout(Late::Answer));
             }
         };
-        // It may have been closing as we wrote, and others with it; a new connection tells.
-        fresh = connection.is_reused();
+        // What the client did wrong says nothing about the upstream.
+        if matches!(error, ForwardError::Protocol(_)) {
+            upstream.failed_by(&connection);
+        }
+        // It may have been closing as we wrote, and others with it: another target is sure not to be restarting at the
+        // same moment; where there is none, a new connection tells.
+        fresh = connection.is_reused() && !upstream.has_another(tried, target);
         if !fresh {
             tried.add(target);
         }
-        let Some((next, left)) = next.zip(retries.checked_sub(1)) else { return Err(error) };
+        let Some((next, left)) = next.zip(retries.checked_sub(1)).filter(|_| upstream.spend_retry()) else {
+            return Err(error);
+        };
         (request, retries, failure) = (next, left, error);
     }
     Err(failure)

@@ -68,6 +68,11 @@ impl HeaderRules {
         Ok(())
     }
 
+    /// Whether nobody but the gateway says something under this name, or under the name that this is a spelling of.
+    pub fn is_ours_to_say(&self, name: &HeaderName) -> bool {
+        matches!(self.request.find(name), Some((Class::Ours, _) | (Class::Alias | Class::Forwarding, false)))
+    }
+
     fn comes_back(&self, headers: &HeaderMap) -> bool {
         let name = self.pseudonym.name();
         headers.get_all(VIA).iter().any(|line| line.as_bytes().windows(name.len()).any(|part| part == name))

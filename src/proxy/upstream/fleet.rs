@@ -6,8 +6,8 @@
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,10 +17,11 @@ use tokio::sync::watch;
 
 use super::{
     member::Member,
+    probe,
     resolve::{self, Resolve, Tending},
 };
 use crate::{
-    config::{self, Place, Protocol, Target},
+    config::{self, Health, Place, Protocol, Target},
     runtime::{
         dial::Address,
         tls::client::{H2, HTTP1, Rules, RulesError, Server},
@@ -39,6 +40,12 @@ pub struct Fleet {
     members: ArcSwap<Vec<Arc<Member>>>,
     generation: AtomicU64,
     changed: watch::Sender<()>,
+    /// No configuration names it any more, though somebody may still be at work with it.
+    retired: AtomicBool,
+    /// Half seconds.
+    ticks: AtomicU32,
+    /// Held while somebody decides whether one more can be put out.
+    deciding: Mutex<()>,
 }
 
 /// Why a backend cannot be used as it is configured.
@@ -76,11 +83,16 @@ impl Fleets {
         config.upstreams.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Keeps what is known about those that `previous` has not had already up to date, as long as they are in use.
+    /// Keeps what is known about those that `previous` has not had already up to date; those that are no longer there are
+    /// left alone from now on.
     pub fn tend(&self, previous: Option<&Self>, tending: &Tending) {
         let known = previous.map_or(&[][..], |previous| &previous.0);
         for fleet in self.0.iter().filter(|fleet| !known.iter().any(|known| Arc::ptr_eq(known, fleet))) {
             resolve::begin(fleet, tending);
+            probe::begin(fleet, tending);
+        }
+        for gone in known.iter().filter(|known| !self.0.iter().any(|fleet| Arc::ptr_eq(known, fleet))) {
+            gone.retired.store(true, Ordering::Relaxed);
         }
     }
 
@@ -127,6 +139,9 @@ impl Fleet {
             members: ArcSwap::default(),
             generation: AtomicU64::new(0),
             changed: watch::Sender::new(()),
+            retired: AtomicBool::new(false),
+            ticks: AtomicU32::new(0),
+            deciding: Mutex::default(),
         };
         for (index, target) in config.targets.iter().enumerate() {
             match &target.place {
@@ -136,6 +151,11 @@ impl Fleet {
             }
         }
         Ok(fleet)
+    }
+
+    /// It, as long as it is to be looked after.
+    pub(super) fn in_use(known: &Weak<Self>) -> Option<Arc<Self>> {
+        known.upgrade().filter(|fleet| !fleet.retired.load(Ordering::Relaxed))
     }
 
     /// Its configuration.
@@ -150,6 +170,56 @@ impl Fleet {
             _ => false,
         };
         self.config == other.config && same_rules
+    }
+
+    /// A place failed a request: it had no connection, no answer, or one that is none.
+    pub(super) fn failed(&self, member: &Member) {
+        let now = self.ticks.load(Ordering::Relaxed);
+        if !member.standing.failed(now) {
+            return;
+        }
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members.load();
+        let out = members.iter().filter(|member| member.standing.is_out()).count();
+        let serve = |other: &&Arc<Member>| other.standing.is_well() && !other.standing.is_out();
+        let serving = members.iter().filter(serve).count();
+        if member.standing.is_out() || (out + 1) * 2 > members.len() || serving < 2 {
+            return;
+        }
+        let seconds = member.standing.put_out(now) / 2;
+        let Member { name, address, .. } = member;
+        tracing::warn!(upstream = self.config.name, at = &**name, %address, seconds, "a target failed too often and is put out");
+    }
+
+    /// Half a second is over.
+    pub(super) fn tick(&self) {
+        let now = self.ticks.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        for member in self.members.load().iter().filter(|member| member.standing.comes_back(now)) {
+            let Member { name, address, .. } = &**member;
+            tracing::info!(upstream = self.config.name, at = &**name, %address, "a target is tried again");
+        }
+    }
+
+    /// A place was asked whether it is well.
+    pub(super) fn asked(&self, member: &Member, outcome: Result<(), String>, health: &Health) {
+        let Member { name, address, .. } = member;
+        match (member.standing.asked(outcome.is_ok(), health), outcome) {
+            (Some(_), Err(problem)) => {
+                tracing::warn!(upstream = self.config.name, at = &**name, %address, problem, "a target is not well");
+            }
+            (Some(_), Ok(())) => {
+                tracing::info!(upstream = self.config.name, at = &**name, %address, "a target is well again");
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Each target, and whether requests go there.
+    pub fn targets(&self) -> Vec<(String, bool)> {
+        let members = self.members.load();
+        let serves = |member: &Arc<Member>| member.standing.is_well() && !member.standing.is_out();
+        let up = |at: usize| members.iter().any(|member| member.target == at && serves(member));
+        self.config.targets.iter().enumerate().map(|(at, target)| (target.to_string(), up(at))).collect()
     }
 
     /// Connects to each target once, wherever it is, and says what is wrong with those that cannot be reached.
@@ -229,5 +299,62 @@ impl Fleet {
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Balance, Timeouts, UpstreamTls};
+
+    fn fleet(places: Vec<Place>) -> Fleet {
+        let second = Duration::from_secs(1);
+        let target = |place| Target { authority: "a".parse().unwrap(), place, tls: false };
+        let config = config::Upstream {
+            name: "a".to_owned(),
+            targets: places.into_iter().map(target).collect(),
+            balance: Balance::RoundRobin,
+            protocol: Protocol::Http1,
+            max_connections: None,
+            timeouts: Timeouts { connect: second, response: second, idle: second },
+            retries: 1,
+            tls: UpstreamTls::default(),
+            health: None,
+        };
+        Fleet::new(0, &Arc::new(config)).unwrap()
+    }
+
+    fn address(last: u8) -> Address {
+        Address::Tcp(([192, 0, 2, last], 80).into())
+    }
+
+    #[test]
+    fn places_come_and_go_with_their_addresses() {
+        let fleet = fleet(vec![Place::Name("a".to_owned(), 80), Place::Address(([192, 0, 2, 9], 80).into())]);
+        assert_eq!(fleet.members().len(), 1, "the name is not known yet");
+        fleet.found(0, &[address(1), address(2)]);
+        let (before, generation) = (fleet.members(), fleet.generation());
+        fleet.found(0, &[address(1), address(2)]);
+        assert_eq!(fleet.generation(), generation, "nothing has changed");
+        fleet.found(0, &[address(2), address(3)]);
+        let now = fleet.members();
+        let shown: Vec<_> = now.iter().map(|member| member.address.clone()).collect();
+        assert_eq!(shown, [address(2), address(3), address(9)]);
+        assert!(Arc::ptr_eq(&now[0], &before[1]) && fleet.generation() > generation);
+        fleet.found(0, &[]);
+        assert_eq!(fleet.targets().iter().map(|(_, up)| *up).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn half_of_the_places_may_be_out_and_never_the_last() {
+        let places = (1..=3).map(|last| Place::Address(([192, 0, 2, last], 80).into())).collect();
+        let fleet = fleet(places);
+        for member in fleet.members().iter() {
+            (0..10).for_each(|_| fleet.failed(member));
+        }
+        let up = |fleet: &Fleet| fleet.targets().iter().filter(|(_, up)| *up).count();
+        assert_eq!(up(&fleet), 2, "one of three");
+        (0..10).for_each(|_| fleet.tick());
+        assert_eq!(up(&fleet), 3, "its time is over");
     }
 }

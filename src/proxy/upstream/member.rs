@@ -2,6 +2,7 @@
 
 use http::uri::Authority;
 
+use super::standing::Standing;
 use crate::{
     config::Target,
     runtime::{
@@ -21,6 +22,7 @@ pub struct Member {
     server: Option<Server>,
     /// The target, as metrics and logs call it.
     pub(super) name: Box<str>,
+    pub(super) standing: Standing,
 }
 
 impl Member {
@@ -31,6 +33,7 @@ impl Member {
             address,
             server: server.cloned(),
             name: config.to_string().into(),
+            standing: Standing::default(),
         }
     }
 
@@ -42,6 +45,12 @@ impl Member {
     /// Whether TLS is spoken with it.
     pub(super) const fn is_secure(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// It has answered.
+    #[inline]
+    pub fn succeeded(&self) {
+        self.standing.succeeded();
     }
 
     /// Opens a connection to it.

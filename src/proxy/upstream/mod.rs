@@ -9,7 +9,9 @@ mod fleet;
 mod http2;
 mod member;
 mod pool;
+mod probe;
 mod resolve;
+mod standing;
 
 use std::{
     cell::{Cell, RefCell},
@@ -53,6 +55,8 @@ pub struct Upstream {
     /// This worker's part of `max_connections`.
     share: Option<usize>,
     turn: Turn,
+    /// What may be tried again, in fifths.
+    retries: Cell<u32>,
     /// Counts sweeps. Ages are measured in them, so that no request reads a clock.
     now: Rc<Cell<u32>>,
 }
@@ -99,8 +103,14 @@ impl Upstream {
         let now = Rc::new(Cell::new(0));
         let share = fleet.config().max_connections.map(|all| share(all.get(), worker));
         let pools = RefCell::new(Pools { generation: u64::MAX, list: Vec::new() });
-        let upstream =
-            Rc::new(Self { fleet: Arc::clone(fleet), pools, share, turn: Turn::new(worker.index), now });
+        let upstream = Rc::new(Self {
+            fleet: Arc::clone(fleet),
+            pools,
+            share,
+            turn: Turn::new(worker.index),
+            retries: Cell::new(FREE_RETRIES * REQUESTS_FOR_ONE),
+            now,
+        });
         upstream.follow();
         upstream.sweep_while_used();
         upstream
@@ -134,10 +144,23 @@ impl Upstream {
     pub(super) fn choose(&self, tried: Tried) -> Option<(usize, Rc<Pool>)> {
         self.follow();
         let Pools { list, .. } = &*self.pools.borrow();
-        let candidates = list.iter().enumerate().filter(|(at, _)| !tried.contains(*at));
-        let candidates = candidates.map(|(at, pool)| (at, pool.is_avoided(), pool.in_flight()));
+        let candidates = list
+            .iter()
+            .enumerate()
+            .filter(|(at, pool)| !tried.contains(*at) && pool.member().standing.is_well());
+        let candidates = candidates.map(|(at, pool)| {
+            let avoided = pool.is_avoided() || pool.member().standing.is_out();
+            (at, avoided, pool.in_flight())
+        });
         let chosen = self.turn.choose(self.config().balance, list.len(), candidates)?;
         Some((chosen, Rc::clone(list.get(chosen)?)))
+    }
+
+    /// Whether a request that failed at this place can go to another one that is not known to fail.
+    pub(super) fn has_another(&self, mut tried: Tried, target: usize) -> bool {
+        tried.add(target);
+        let serves = |pool: &Pool| pool.member().standing.is_well() && !pool.is_avoided();
+        self.pools.borrow().list.iter().enumerate().any(|(at, pool)| !tried.contains(at) && serves(pool))
     }
 
     /// A connection to that place; one that is idle, or a new one, which may be insisted upon.
@@ -149,13 +172,32 @@ impl Upstream {
             | ConnectError::NotHttp2
             | ConnectError::Slow),
         ) = &outcome
-            && pool.avoid_for_now()
         {
-            let Member { name, address, .. } = &**pool.member();
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(upstream = self.name(), at = &**name, %address, error, "no connection");
+            self.fleet.failed(pool.member());
+            if pool.avoid_for_now() {
+                let Member { name, address, .. } = &**pool.member();
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(upstream = self.name(), at = &**name, %address, error, "no connection");
+            }
         }
         outcome
+    }
+
+    /// The place at the other end of this connection did not do what it should.
+    pub(super) fn failed_by(&self, connection: &Connection) {
+        self.fleet.failed(connection.member());
+    }
+
+    /// A request begins: a fifth of another attempt is earned.
+    pub(super) fn earn_retry(&self) {
+        self.retries.set((self.retries.get() + 1).min(MOST_RETRIES * REQUESTS_FOR_ONE));
+    }
+
+    /// Whether there may be another attempt, which is spent then: when everything fails, retries would only add to it.
+    pub(super) fn spend_retry(&self) -> bool {
+        let left = self.retries.get().checked_sub(REQUESTS_FOR_ONE);
+        self.retries.set(left.unwrap_or(self.retries.get()));
+        left.is_some()
     }
 
     /// Takes over the list of places that is in force. Connections to places that are gone are closed when they are
@@ -199,6 +241,7 @@ impl Upstream {
                 let Some(upstream) = upstream.upgrade() else { return };
                 upstream.now.set(upstream.now.get().wrapping_add(1));
                 upstream.follow();
+                upstream.retries.set(upstream.retries.get().max(FREE_RETRIES * REQUESTS_FOR_ONE));
                 for pool in &upstream.pools.borrow().list {
                     pool.sweep();
                 }
@@ -231,6 +274,13 @@ fn share(all: u32, worker: Worker) -> usize {
     let extra = usize::from(worker.index < all % worker.of);
     (all / worker.of + extra).max(1)
 }
+
+/// So many requests are worth one that is tried again.
+const REQUESTS_FOR_ONE: u32 = 5;
+/// Attempts that are there anyway, each eighth of `timeouts.idle` anew: few requests must not mean none.
+const FREE_RETRIES: u32 = 10;
+/// What is saved up at most.
+const MOST_RETRIES: u32 = 100;
 
 const SHORTEST_SWEEP: Duration = Duration::from_millis(5);
 

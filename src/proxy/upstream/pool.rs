@@ -42,6 +42,7 @@ pub(in crate::proxy) struct Pool {
     /// How many may be in use; none: no bound.
     slots: Option<Arc<Semaphore>>,
     in_flight: Cell<usize>,
+    waiting: Cell<usize>,
     /// In sweeps, as everything here.
     now: Rc<Cell<u32>>,
     avoided_at: Cell<Option<u32>>,
@@ -58,8 +59,8 @@ pub enum ConnectError {
     /// It was refused, or led to somebody else.
     #[error("{0}")]
     Failed(#[source] DialError),
-    /// There is nowhere to connect to: no name has an address.
-    #[error("the upstream has no address")]
+    /// There is nowhere to connect to: no name has an address, or no target is well.
+    #[error("no target is in service")]
     Nowhere,
     /// It was not there within `timeouts.connect`.
     #[error("connecting to the upstream took too long")]
@@ -91,6 +92,7 @@ impl Pool {
                 .filter(|_| !multiplexed)
                 .map(|bound| Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS)))),
             in_flight: Cell::new(0),
+            waiting: Cell::new(0),
             now,
             avoided_at: Cell::new(None),
         }
@@ -126,7 +128,7 @@ impl Pool {
             return self.stream(lines, patience).await;
         }
         let slot = match &self.slots {
-            Some(slots) => Some(slot(slots, patience).await?),
+            Some(slots) => Some(self.slot(slots, patience).await?),
             None => None,
         };
         if !fresh && let Some(sender) = self.take_idle() {
@@ -140,8 +142,25 @@ impl Pool {
         Ok(Connection::new(self, Line::Alone(sender), slot, false))
     }
 
+    /// A bounded number waits for a bounded time.
+    async fn slot(
+        &self,
+        slots: &Arc<Semaphore>,
+        patience: Duration,
+    ) -> Result<OwnedSemaphorePermit, ConnectError> {
+        if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+            return Ok(slot);
+        }
+        let _waiting = Waiting::enter(&self.waiting)?;
+        match timeout(patience, Arc::clone(slots).acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(ConnectError::Crowded),
+        }
+    }
+
     /// A place on a connection of HTTP/2, within `patience`.
     async fn stream(self: &Rc<Self>, lines: &Lines, patience: Duration) -> Result<Connection, ConnectError> {
+        let _waiting = Waiting::enter(&self.waiting)?;
         let crowded = Cell::new(false);
         let stream = match timeout(patience, lines.stream(&self.member, &self.now, &crowded)).await {
             Ok(stream) => stream?,
@@ -207,10 +226,22 @@ impl fmt::Debug for Pool {
     }
 }
 
-async fn slot(slots: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, ConnectError> {
-    match timeout(patience, Arc::clone(slots).acquire_owned()).await {
-        Ok(Ok(slot)) => Ok(slot),
-        Ok(Err(_)) | Err(_) => Err(ConnectError::Crowded),
+/// One of those that wait.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn enter(waiting: &'a Cell<usize>) -> Result<Self, ConnectError> {
+        if waiting.get() >= MOST_WAITING {
+            return Err(ConnectError::Crowded);
+        }
+        waiting.set(waiting.get() + 1);
+        Ok(Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
@@ -278,7 +309,7 @@ impl Connection {
         self.reused
     }
 
-    pub(in crate::proxy) fn member(&self) -> &Member {
+    pub(in crate::proxy) fn member(&self) -> &Arc<Member> {
         &self.pool.member
     }
 
@@ -305,6 +336,9 @@ impl fmt::Debug for Connection {
         write!(f, "connection to {:?}", self.pool)
     }
 }
+
+/// How many requests of a worker may wait for one place: more would only wait to be turned away.
+const MOST_WAITING: usize = 1024;
 
 /// How many sweeps an idle connection survives.
 pub(super) const LIFETIME: u32 = 8;

@@ -106,7 +106,7 @@ impl Asking {
             let problem = match outcome {
                 Ok(found) if found.is_empty() => Some("the name has no address".to_owned()),
                 Ok(found) => {
-                    let Some(fleet) = self.fleet.upgrade() else { return };
+                    let Some(fleet) = Fleet::in_use(&self.fleet) else { return };
                     let mut found: Vec<_> = found.into_iter().take(MOST).collect();
                     found.sort_unstable();
                     found.dedup();
@@ -139,7 +139,7 @@ impl Asking {
 
     /// Forgets addresses that nobody has confirmed for too long. False: nobody holds the backend any more.
     fn give_up_since(&self, good: Duration) -> bool {
-        let Some(fleet) = self.fleet.upgrade() else { return false };
+        let Some(fleet) = Fleet::in_use(&self.fleet) else { return false };
         if self.clock.uptime().saturating_sub(good) > KEPT {
             fleet.found(self.target, &[]);
         }

@@ -117,6 +117,11 @@ impl Metrics {
         self.traffic.upstream(name)
     }
 
+    /// The targets of upstreams: upstream and target, and whether requests go there. There are no others.
+    pub fn targets(&self, now: Vec<([String; 2], bool)>) {
+        self.traffic.set_targets(now);
+    }
+
     /// Open connections of a listener (`gateway`, `admin`, `ops`).
     pub fn connections(&self, listener: &str) -> Arc<Level> {
         self.traffic.connections(listener)

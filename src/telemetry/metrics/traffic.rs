@@ -1,11 +1,11 @@
 //! Requests as a route and an upstream see them.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use prometheus::Registry;
+use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::{
     cells::{Counter, Histogram, Level},
@@ -71,10 +71,17 @@ pub(super) struct Traffic {
     upstream_duration: Arc<Family<Histogram>>,
     in_flight: Arc<Family<Level>>,
     connections: Arc<Family<Level>>,
+    upstream_up: IntGaugeVec,
+    /// The series that there are.
+    targets: Mutex<Vec<[String; 2]>>,
 }
 
 impl Traffic {
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let text = "1 while requests go to a target of an upstream, 0 while it is not well or put out.";
+        let upstream_up =
+            IntGaugeVec::new(Opts::new("latchgate_upstream_up", text), &["upstream", "target"])?;
+        registry.register(Box::new(upstream_up.clone()))?;
         Ok(Self {
             requests: Family::register(
                 registry,
@@ -118,6 +125,8 @@ impl Traffic {
                 &["listener"],
                 Level::default,
             )?,
+            upstream_up,
+            targets: Mutex::default(),
         })
     }
 
@@ -136,6 +145,19 @@ impl Traffic {
             duration: self.upstream_duration.with(&[name]),
             in_flight: self.in_flight.with(&[name]),
         })
+    }
+
+    /// These targets are up or not; there are no others.
+    pub(super) fn set_targets(&self, now: Vec<([String; 2], bool)>) {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        for [upstream, target] in targets.iter().filter(|before| !now.iter().any(|(now, _)| now == *before)) {
+            // Only one that is not there could not be removed.
+            let _ = self.upstream_up.remove_label_values(&[upstream, target]);
+        }
+        for ([upstream, target], up) in &now {
+            self.upstream_up.with_label_values(&[upstream, target]).set(i64::from(*up));
+        }
+        *targets = now.into_iter().map(|(labels, _)| labels).collect();
     }
 
     pub(super) fn connections(&self, listener: &str) -> Arc<Level> {

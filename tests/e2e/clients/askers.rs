@@ -34,13 +34,17 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(|setup| setup)
+    }
+
+    fn with(configure: impl FnOnce(Setup) -> Setup) -> Self {
         let backend = Upstream::echo();
-        let site = Site::new(
+        let site = Site::new(configure(
             Setup::offload(&backend)
                 .set("listen.trusted_proxies", vec!["127.0.0.1"])
                 .set("auth.max_staleness", "60s")
                 .set("auth.revocation_bound", "5s"),
-        );
+        ));
         let tenant = site.org();
         let key = site.key(&["--scopes", "scan:read"]);
         let limited =
@@ -153,4 +157,63 @@ fn caddy_asks_with_forward_auth() {
     assert_eq!(refused.code(), "credential_missing", "the gateway's own words");
     assert!(refused.header("www-authenticate").is_some());
     bench.holds(caddy.door(), 429);
+}
+
+/// The signed identity comes through a proxy that asks, in the place of what the client sent.
+#[test]
+fn assertions_come_with_the_answer() {
+    let bench =
+        Bench::with(|setup| setup.set("listen.ext_authz", "127.0.0.1:0").set("identity.assertion", true));
+    let (gateway, backend) = (bench.gateway.door(), bench.backend.address());
+    let proxies = [
+        Asker::nginx(gateway, backend),
+        Asker::caddy(gateway, backend),
+        Asker::envoy(gateway, bench.gateway.ext_authz(), backend),
+    ];
+    for proxy in proxies {
+        bench.backend.forget();
+        assert_eq!(
+            proxy.door().key(&bench.key.text).request("GET", "/api/x").lines(&SPOOFED).send().status,
+            200
+        );
+        let token = bench.backend.last().header("x-latchgate-assertion").map(str::to_owned);
+        assert_eq!(token.map(|token| token.split('.').count()), Some(3), "{}", bench.backend.record());
+        assert!(!bench.backend.record().contains("spoofed"), "{}", bench.backend.record());
+    }
+}
+
+/// The bodies of refusals are the gateway's own; an Envoy that gets no answer lets nobody in.
+#[test]
+fn envoy_asks_over_grpc() {
+    let bench = Bench::with(|setup| setup.set("listen.ext_authz", "127.0.0.1:0"));
+    let envoy = Asker::envoy(bench.gateway.door(), bench.gateway.ext_authz(), bench.backend.address());
+    let (door, key) = (envoy.door(), &bench.key.text);
+    let missing = door.anonymous().get("/api/x");
+    assert_eq!(missing.code(), "credential_missing");
+    assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"latchgate\""));
+    let lacking = door.key(key).request("POST", "/api/x").body("a body").send();
+    assert_eq!(lacking.verdict(), "403 scope_insufficient");
+    assert_eq!(door.key(key).verdict("/nothing"), "404 not_found");
+    let two = door.key(key).request("GET", "/api/x").header("Authorization", "Bearer osk_other").send();
+    assert_eq!(two.verdict(), "400 credential_conflict");
+    let twice = door.key(key).request("GET", "/api/x").header("X-API-Key", "osk_other").send();
+    assert_eq!(twice.verdict(), "400 credential_conflict");
+    let odd = ["X_Tenant_Id: spoofed", "X.Tenant.Id: spoofed", "Cookie: theirs=1; __Host-latchgate=x"];
+    let sent = door.key(key).request("GET", "/api/x").lines(&odd).header("X-Kept", "yes").send();
+    assert_eq!(sent.status, 200);
+    let seen = bench.backend.last();
+    assert!(!bench.backend.record().contains("spoofed"), "{}", bench.backend.record());
+    assert_eq!((seen.header("cookie"), seen.header("x-kept")), (Some("theirs=1"), Some("yes")));
+    let limited = door.key(&bench.limited.text);
+    assert_eq!(limited.get("/api/x").header("x-ratelimit-limit"), Some("1"));
+    let refused = limited.get("/api/x");
+    assert_eq!(refused.verdict(), "429 rate_limited");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    bench.gateway.clock.advance(std::time::Duration::from_secs(61));
+    bench.holds(door, 429);
+    let Bench { backend, gateway, .. } = bench;
+    drop(gateway);
+    backend.forget();
+    let closed = door.key(key).get("/api/x");
+    assert_eq!((closed.status, backend.count()), (403, 0), "no answer is a no");
 }

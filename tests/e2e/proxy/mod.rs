@@ -33,6 +33,7 @@ mod tls;
 mod upgrade;
 mod upstream;
 mod upstream_h2;
+mod upstream_health;
 mod webhook;
 
 pub use self::credential::checksum;

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{rawc::Client, request::Door, wait};
+use super::{rawc::Client, request::Door, tools, wait};
 
 /// A proxy in a process of its own; killed when dropped.
 pub struct Asker {
@@ -57,6 +57,32 @@ impl Asker {
         })
     }
 
+    /// Envoy, which asks at `decisions` over gRPC.
+    pub fn envoy(gateway: Door, decisions: SocketAddr, backend: SocketAddr) -> Self {
+        Self::start(|folder, address| {
+            let path = format!("{}/deploy/proxies/envoy.yaml", env!("CARGO_MANIFEST_DIR"));
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let ports = [
+                (10000, address.port()),
+                (8083, decisions.port()),
+                (8080, gateway.0.port()),
+                (9000, backend.port()),
+            ];
+            let text = ports.into_iter().fold(text, |text, (shipped, real)| {
+                let shipped = format!("port_value: {shipped} ");
+                assert!(text.contains(&shipped), "{path} has no {shipped}");
+                text.replace(&shipped, &format!("port_value: {real} "))
+            });
+            let file = folder.join("envoy.yaml");
+            fs::write(&file, text).expect("write envoy.yaml");
+            let mut command = Command::new(envoy());
+            command
+                .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error", "-c"])
+                .arg(file);
+            command
+        })
+    }
+
     pub fn door(&self) -> Door {
         Door(self.address)
     }
@@ -100,6 +126,13 @@ fn shipped(name: &str, gateway: Door, backend: SocketAddr) -> String {
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert!(text.contains(GATEWAY) && text.contains(BACKEND), "{path} names other addresses");
     text.replace(GATEWAY, &gateway.0.to_string()).replace(BACKEND, &backend.to_string())
+}
+
+/// Comes from PyPI: Debian has none.
+fn envoy() -> String {
+    // The program itself: the script in `bin` would outlive being killed by a child.
+    let script = "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')";
+    tools::output(&tools::venv_python(), &["-c", script]).trim().to_owned()
 }
 
 fn program(candidates: &[&'static str], probe: &str) -> &'static str {

@@ -63,6 +63,11 @@ impl Gateway {
         Door(self.app.as_ref().expect("it runs").admin_addr())
     }
 
+    /// Where proxies ask over gRPC.
+    pub fn ext_authz(&self) -> std::net::SocketAddr {
+        self.app.as_ref().expect("it runs").ext_authz_addr().expect("the port is configured")
+    }
+
     pub fn anonymous(&self) -> Caller {
         self.door.anonymous()
     }

@@ -163,7 +163,18 @@ impl Upstream {
     }
 
     pub fn start(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the upstream");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port for the upstream"), script)
+    }
+
+    /// Ends it in the middle of everything, and after this pause starts one at the same address that answers `ok`.
+    pub fn restarted(&self, address: SocketAddr, pause: Duration) -> Self {
+        self.end();
+        thread::sleep(pause);
+        let listener = wait::for_some("the upstream's port", || TcpListener::bind(address).ok());
+        Self::on(listener, |_| Answer::ok("ok"))
+    }
+
+    fn on(listener: TcpListener, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("the upstream's address");
         let seen = Arc::new(Seen {
             script: Box::new(script),
@@ -181,6 +192,17 @@ impl Upstream {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    fn end(&self) {
+        if self.seen.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        for stream in self.seen.state().streams.iter().flatten() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // Wakes the accepting thread, which then sees that it is over.
+        let _ = TcpStream::connect(self.address);
     }
 
     /// Every request whose head has arrived, in the order of arrival.
@@ -225,12 +247,7 @@ impl Upstream {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        self.seen.stopping.store(true, Ordering::SeqCst);
-        for stream in self.seen.state().streams.iter().flatten() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-        // Wakes the accepting thread, which then sees that it is over.
-        let _ = TcpStream::connect(self.address);
+        self.end();
     }
 }
 
