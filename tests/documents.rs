@@ -111,9 +111,11 @@ fn shown_commands_and_flags_exist() {
         let words: Vec<&str> = command.split_whitespace().collect();
         let verbs: Vec<&str> = words
             .iter()
-            .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()))
+            .take_while(|word| {
+                !word.starts_with('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+            })
             .copied()
-            .take(2)
+            .take(3)
             .collect();
         let (help, verbs) = help(&verbs);
         for flag in words.iter().filter(|word| word.starts_with("--")) {

@@ -27,6 +27,10 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// From the end of its headers to the head of the answer.
     pub request_timeout: Duration,
+    /// How long a client may take none of an answer that waits for it.
+    pub send_timeout: Duration,
+    /// Bytes in a second that a client has to send of a body, or to take of an answer, while it is waited for; 0: any.
+    pub min_rate: ByteSize,
     /// How long running requests may take to finish after SIGTERM.
     pub drain_timeout: Duration,
 }
@@ -38,6 +42,7 @@ impl Limits {
         };
         let header_timeout = span("header_timeout", r#""10s""#, 10);
         let request_timeout = span("request_timeout", r#""60s""#, 60);
+        let send_timeout = span("send_timeout", r#""60s""#, 60);
         let drain_timeout = span("drain_timeout", r#""30s""#, 30);
         Self {
             max_connections: section
@@ -55,6 +60,8 @@ impl Limits {
                 .and_then(|size| NonZeroU64::new(size.0)),
             header_timeout,
             request_timeout,
+            send_timeout,
+            min_rate: section.read("min_rate", r#""240B""#, size).unwrap_or(MIN_RATE),
             drain_timeout,
         }
     }
@@ -73,5 +80,6 @@ fn header_bytes(item: &Item) -> Result<ByteSize, Problem> {
 const MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
 const H2_STREAMS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 const HEADER_BYTES: ByteSize = ByteSize(32 << 10);
+const MIN_RATE: ByteSize = ByteSize(240);
 const LEAST_HEADER_BYTES: ByteSize = ByteSize(8 << 10);
 const MOST_HEADER_BYTES: ByteSize = ByteSize(1 << 20);

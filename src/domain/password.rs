@@ -81,7 +81,7 @@ mod tests {
 
     const EMAIL: &str = "ana.lopez@acme.example";
 
-    /// P318.
+    /// L318.
     #[test]
     fn length_is_all_that_is_asked_of_it() {
         for right in [

@@ -46,7 +46,7 @@ impl Ring {
         let tag = Sha256::digest(&set)
             .iter()
             .take(8)
-            .fold(String::from("\""), |tag, byte| tag + &format!("{byte:02x}"));
+            .fold(String::from("\""), |tag, byte| tag + format!("{byte:02x}").as_str());
         let tag = HeaderValue::try_from(tag + "\"").ok();
         Self { signing, set: Bytes::from(set), tag }
     }

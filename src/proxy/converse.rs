@@ -4,6 +4,7 @@
 mod first;
 mod http1;
 mod http2;
+mod taken;
 
 use std::{io, rc::Rc, time::Duration};
 

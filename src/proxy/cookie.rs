@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(read(&["__Host-latchgate=x", "__Host-latchgate=y"]).as_deref(), Some("several"));
     }
 
-    /// P137.
+    /// D137.
     #[test]
     fn what_only_looks_like_it_is_another_cookie() {
         for line in [

@@ -29,6 +29,7 @@ use super::{
     turn::Turn,
     worker::Worker,
 };
+use crate::runtime::patience::Pace;
 
 /// Answers one request. With a tunnel, its connection goes on in another protocol once the answer is out.
 pub async fn handle(
@@ -126,7 +127,11 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     }
     *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 
-    let limits = BodyLimits { most: snapshot.limits.body_bytes, silence: snapshot.limits.request_timeout };
+    let limits = BodyLimits {
+        most: snapshot.limits.body_bytes,
+        pace: Pace { within: snapshot.limits.request_timeout, rate: snapshot.limits.min_rate.0 },
+        clock: exchange.worker.gateway.clock.clone(),
+    };
     let (on_end, sent) = exchange.forwarded(label);
     exchange.let_in(caller, matched.action.permission);
     let answer = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;

@@ -8,7 +8,7 @@ use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::P
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 
 use super::{
@@ -18,7 +18,10 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    runtime::tls::{Door, NotMet},
+    runtime::{
+        patience::{Pace, Patient},
+        tls::{Door, NotMet},
+    },
     telemetry::metrics::{self, Level},
 };
 
@@ -88,7 +91,10 @@ impl House {
                     lasting::look(&self.worker);
                     continue;
                 }
-                Some(_) = self.connections.join_next() => continue,
+                Some(ended) = self.connections.join_next() => {
+                    self.note(&ended);
+                    continue;
+                }
                 _ = self.phase.changed() => continue,
             };
             accepting.set(accept(listener, slots));
@@ -110,6 +116,9 @@ impl House {
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         let held = Held { _level: self.open.hold(), _slot: slot };
+        let limits = &self.worker.serving().snapshot.limits;
+        let pace = Pace { within: limits.send_timeout, rate: limits.min_rate.0 };
+        let stream = Patient::new(stream, pace, self.worker.gateway.clock.clone());
         let (worker, phase) = (Rc::clone(&self.worker), self.phase.clone());
         match self.door.clone() {
             None => self.connections.spawn_local(connection(stream, peer, worker, held, phase)),
@@ -117,12 +126,19 @@ impl House {
         };
     }
 
+    /// A panic takes its own connection with it, and nobody else; it is logged where it happens.
+    fn note(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            self.worker.gateway.metrics.panics.inc();
+        }
+    }
+
     /// Lets the connections finish, as long as the phase allows.
     async fn empty(mut self) {
         let mut tick = tokio::time::interval(FLUSH_EVERY);
         while !self.connections.is_empty() && *self.phase.borrow_and_update() == Phase::Draining {
             tokio::select! {
-                Some(_) = self.connections.join_next() => {}
+                Some(ended) = self.connections.join_next() => self.note(&ended),
                 _ = tick.tick() => lasting::look(&self.worker),
                 _ = self.phase.changed() => {}
             }
@@ -160,7 +176,7 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Patient,
     address: SocketAddr,
     worker: Rc<Worker>,
     held: Held,
@@ -176,7 +192,7 @@ async fn connection(
 
 /// The same inside TLS.
 async fn encrypted(
-    stream: TcpStream,
+    stream: Patient,
     address: SocketAddr,
     door: Arc<Door>,
     worker: Rc<Worker>,

@@ -100,10 +100,15 @@ impl Turn {
     pub(super) fn cut_off(&self, before: &LetIn, why: &'static str) {
         let same = |now: &LetIn| Arc::ptr_eq(&now.caller, &before.caller);
         if self.let_in.borrow().as_ref().is_some_and(same) {
-            self.cut.set(Some(why));
-            if let Some(waker) = self.waiting.take() {
-                waker.wake();
-            }
+            self.give_up(why);
+        }
+    }
+
+    /// Ends what is served, to whomever, for this reason.
+    pub(super) fn give_up(&self, why: &'static str) {
+        self.cut.set(Some(why));
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
         }
     }
 

@@ -7,6 +7,7 @@ pub mod jwks;
 pub mod listener;
 pub mod origin;
 pub mod outbound;
+pub mod patience;
 pub mod single_flight;
 pub mod tasks;
 pub mod tls;

@@ -97,7 +97,7 @@ mod tests {
         is_own(&method.parse().unwrap(), &headers, Some(&public))
     }
 
-    /// P303, as browsers send it.
+    /// L303, as browsers send it.
     #[test]
     fn a_change_from_another_site_is_not_ours() {
         for from in [

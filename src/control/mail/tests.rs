@@ -61,7 +61,7 @@ fn a_message_has_both_parts_and_one_name_for_ever() {
     assert_eq!(format!("{letter:?}"), "Letter(..)", "it holds the token");
 }
 
-/// Case 316: whatever somebody chose stays text: no header, no recipient, no markup comes of it.
+/// L316: whatever somebody chose stays text: no header, no recipient, no markup comes of it.
 #[test]
 fn nothing_can_be_smuggled_in() {
     let token = InvitationToken::generate().unwrap();

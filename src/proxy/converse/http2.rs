@@ -10,6 +10,7 @@ use std::{
     future::Future,
     io,
     rc::{Rc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
@@ -38,8 +39,9 @@ use super::{
         worker::Worker,
     },
     draining,
+    taken::{Offer, Taken},
 };
-use crate::config::Limits;
+use crate::{config::Limits, telemetry::metrics::Counter};
 
 /// Of a request's body, what may be on its way unread: for each stream, and for all of a connection.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -65,19 +67,20 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let limits = worker.serving().snapshot.limits.clone();
     let (wire, heard) = Frames::new(stream, limits.header_timeout);
-    let streams = Rc::new(Streams::default());
+    let panics = Some(Arc::clone(&worker.gateway.metrics.panics));
+    let streams = Rc::new(Streams { panics, ..Streams::default() });
     let most = usize::from(limits.header_count);
     let its_next = Rc::clone(&streams);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
-        let turn = Rc::new(Turn::default());
-        its_next.next.replace(Some(Rc::clone(&turn)));
+        let stream = Rc::new(Stream::default());
+        its_next.next.replace(Some(Rc::clone(&stream)));
         as_one_reads_it(&mut request, most);
         async move {
             // Nothing that came in HTTP/2 goes on in another protocol.
             let (response, _) =
-                pipeline::handle(&worker, &peer, &turn, request.map(Inbound::of_stream)).await;
-            Ok::<_, Infallible>(response)
+                pipeline::handle(&worker, &peer, &stream.turn, request.map(Inbound::of_stream)).await;
+            Ok::<_, Infallible>(response.map(|body| Taken::new(body, Rc::clone(&stream.offer))))
         }
     });
     let serving = http(&limits, Rc::downgrade(&streams)).serve_connection(TokioIo::new(wire), service);
@@ -85,6 +88,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut looks = interval(limits.header_timeout / 2);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     looks.tick().await;
+    let mut gleaning = interval(limits.send_timeout / 2);
+    gleaning.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    gleaning.tick().await;
     let (mut last, mut quiet, mut ending) = (heard.count(), 0, false);
     loop {
         tokio::select! {
@@ -93,6 +99,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 serving.as_mut().graceful_shutdown();
                 (ending, quiet) = (true, 0);
             }
+            _ = gleaning.tick() => streams.give_up_forgotten(),
             _ = looks.tick() => {
                 let moved = last != heard.count();
                 last = heard.count();
@@ -164,15 +171,56 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[derive(Debug, Default)]
 struct Streams {
     open: RefCell<JoinSet<()>>,
-    /// Of the stream whose task is about to be made: hyper asks for the task as soon as it has called the service.
-    next: RefCell<Option<Rc<Turn>>>,
+    /// The one whose task is about to be made: hyper asks for the task as soon as it has called the service.
+    next: RefCell<Option<Rc<Stream>>>,
+    /// Those that are open, and some that were.
+    seen: RefCell<Vec<Weak<Stream>>>,
+    panics: Option<Arc<Counter>>,
 }
+
+/// One of them.
+#[derive(Debug, Default)]
+struct Stream {
+    turn: Rc<Turn>,
+    offer: Rc<Offer>,
+}
+
+/// How many streams are remembered at least, before those that have ended are sorted out.
+const SEEN: usize = 16;
 
 impl Streams {
     fn are_open(&self) -> bool {
         let mut open = self.open.borrow_mut();
-        while open.try_join_next().is_some() {}
+        self.sort_out(&mut open);
         !open.is_empty()
+    }
+
+    /// A panic takes its own stream with it, and no other.
+    fn sort_out(&self, open: &mut JoinSet<()>) {
+        while let Some(ended) = open.try_join_next() {
+            if let (Err(error), Some(panics)) = (ended, &self.panics)
+                && error.is_panic()
+            {
+                panics.inc();
+            }
+        }
+    }
+
+    fn remember(&self, stream: &Rc<Stream>, open: usize) {
+        let mut seen = self.seen.borrow_mut();
+        if seen.len() > SEEN.max(2 * open) {
+            seen.retain(|stream| stream.strong_count() > 0);
+        }
+        seen.push(Rc::downgrade(stream));
+    }
+
+    /// Ends the streams whose answers nobody takes.
+    fn give_up_forgotten(&self) {
+        let mut seen = self.seen.borrow_mut();
+        seen.retain(|stream| stream.strong_count() > 0);
+        for stream in seen.iter().filter_map(Weak::upgrade).filter(|stream| stream.offer.is_forgotten()) {
+            stream.turn.give_up("client_left");
+        }
     }
 }
 
@@ -183,13 +231,14 @@ struct Tasks(Weak<Streams>);
 impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, stream: F) {
         let Some(streams) = self.0.upgrade() else { return };
-        let turn = streams.next.take().unwrap_or_default();
+        let its = streams.next.take().unwrap_or_default();
         let mut open = streams.open.borrow_mut();
-        while open.try_join_next().is_some() {}
+        streams.sort_out(&mut open);
+        streams.remember(&its, open.len());
         open.spawn_local(async move {
             tokio::select! {
                 () = stream => {}
-                () = turn.is_cut() => {}
+                () = its.turn.is_cut() => {}
             }
         });
     }

@@ -43,15 +43,21 @@ use super::{
     headers::{HeaderRules, binds_connection},
     upstream::{ConnectError, Connection, Tried, Upstream, is_unprocessed},
 };
-use crate::{config::Protocol, domain::access::Permit};
+use crate::{
+    config::Protocol,
+    domain::{access::Permit, time::Clock},
+    runtime::patience::Pace,
+};
 
 /// What a client's body may be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct BodyLimits {
     /// The most bytes; none: no bound.
     pub most: Option<NonZeroU64>,
-    /// The longest silence in the middle of it.
-    pub silence: Duration,
+    /// The longest silence in the middle of it, and the least rate until the answer begins.
+    pub pace: Pace,
+    /// Measures both.
+    pub clock: Clock,
 }
 
 /// What an upstream answers.
@@ -82,7 +88,7 @@ pub async fn send<F: FnOnce(Ended)>(
     if request.body().size_hint().lower() > most {
         return Err(ForwardError::BodyTooLarge);
     }
-    let mut request = request.map(|body| RequestBody::new(body, most, limits.silence, rules));
+    let mut request = request.map(|body| RequestBody::new(body, most, limits, rules));
     frame(&mut request);
     let wanted = request.headers().get(UPGRADE).cloned();
     let progress = request.body().progress();
@@ -153,6 +159,9 @@ async fn answer(
         }
         let (next, error) = match exchange(&mut connection, request, progress, patience).await {
             Ok(response) => {
+                if let Some(progress) = progress {
+                    progress.answered();
+                }
                 connection.member().succeeded();
                 return Ok((connection, response));
             }

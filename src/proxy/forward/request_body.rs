@@ -5,15 +5,18 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::error::Fault;
-use crate::proxy::{body::Inbound, headers::HeaderRules};
+use super::{BodyLimits, error::Fault};
+use crate::{
+    domain::time::Clock,
+    proxy::{body::Inbound, headers::HeaderRules},
+    runtime::patience::{Pace, Waits},
+};
 
 /// A request body that is being forwarded; none for a request without one. hyper asks it for more only when the
 /// upstream takes more.
@@ -24,9 +27,10 @@ struct Upload {
     progress: Rc<Progress>,
     /// How much may still come.
     allowed: u64,
-    patience: Duration,
+    pace: Pace,
+    clock: Clock,
+    waits: Waits,
     timer: Option<Pin<Box<Sleep>>>,
-    timer_runs: bool,
     rules: Rc<HeaderRules>,
 }
 
@@ -38,6 +42,8 @@ pub(super) struct Progress {
     fault: Cell<Option<Fault>>,
     /// How many bytes there were when somebody last asked.
     seen: Cell<u64>,
+    /// Whether the head of the answer has come.
+    answered: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
@@ -54,15 +60,16 @@ enum Stage {
 }
 
 impl RequestBody {
-    /// At most `most` bytes of a body, without a silence longer than `patience`.
-    pub(super) fn new(inner: Inbound, most: u64, patience: Duration, rules: &Rc<HeaderRules>) -> Self {
+    /// At most `most` bytes of a body, not slower than the limits' pace.
+    pub(super) fn new(inner: Inbound, most: u64, limits: BodyLimits, rules: &Rc<HeaderRules>) -> Self {
         let upload = |inner| Upload {
             inner,
             progress: Rc::default(),
             allowed: most,
-            patience,
+            pace: limits.pace,
+            clock: limits.clock,
+            waits: Waits::default(),
             timer: None,
-            timer_runs: false,
             rules: Rc::clone(rules),
         };
         Self((!inner.is_end_stream()).then(|| upload(inner)))
@@ -117,10 +124,12 @@ impl Body for RequestBody {
 impl Upload {
     /// Counts a frame, and takes out of trailers what does not belong there.
     fn take(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
-        self.timer_runs = false;
         self.progress.stage.set(Stage::Flowing);
         if let Some(data) = frame.data_ref() {
             let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            if !self.waits.moved(data.len(), self.pace, &self.clock) && !self.progress.answered.get() {
+                return Err(Fault::Stalled);
+            }
             self.allowed = self.allowed.checked_sub(length).ok_or(Fault::TooLarge)?;
             self.progress.bytes.set(self.progress.bytes.get() + length);
         } else if let Some(trailers) = frame.trailers_mut() {
@@ -133,10 +142,9 @@ impl Upload {
     /// body that comes with its head costs none.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
         self.progress.stage.set(Stage::Dry);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.patience)));
-        if !self.timer_runs {
-            timer.set(sleep(self.patience));
-            self.timer_runs = true;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.pace.within)));
+        if self.waits.begin(&self.clock) {
+            timer.set(sleep(self.pace.within));
         }
         timer.as_mut().poll(context).map(|()| Fault::Stalled)
     }
@@ -153,6 +161,11 @@ impl Progress {
 
     pub(super) fn is_finished(&self) -> bool {
         matches!(self.stage.get(), Stage::JustFinished | Stage::Finished)
+    }
+
+    /// The head of the answer has come: from now on the upstream listens to a dialogue.
+    pub(super) fn answered(&self) {
+        self.answered.set(true);
     }
 
     fn finish(&self) {

@@ -43,6 +43,8 @@ fn a_wrong_configuration_is_refused_with_its_key() {
         ("auth.cache_capacity", base().set("auth.cache_capacity", 0)),
         ("limits.header_bytes", base().set("limits.header_bytes", "lots")),
         ("limits.header_timeout", base().set("limits.header_timeout", "0s")),
+        ("limits.send_timeout", base().set("limits.send_timeout", "0s")),
+        ("limits.min_rate", base().set("limits.min_rate", "240 baud")),
         ("rate_limit.backend", base().set("rate_limit.backend", "carrier pigeon")),
         ("identity.tenant", base().set("identity.tenant", "no header")),
         ("identity.tenant", base().set("identity.tenant", "Content-Length")),

@@ -106,7 +106,7 @@ fn requests_of_the_admin_port_are_kept() {
     assert_eq!(program.site.count("request_log WHERE path IN ('/public/x', '/api/unknown')"), 0);
 }
 
-/// P366: a team's key sees its team's requests, a project's none, another organization's none of these; without the
+/// P378, P366: a team's key sees its team's requests, a project's none, another organization's none of these; without the
 /// permission nobody sees any.
 #[test]
 fn foreign_requests_are_nobody_s_to_see() {

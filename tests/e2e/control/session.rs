@@ -113,7 +113,7 @@ fn a_person_signs_in_and_makes_a_key() {
     assert_eq!(trail["items"][0]["ip"], "127.0.0.1");
 }
 
-/// P317: whoever may not sign in hears the same, and waits as long, whatever the reason.
+/// L317: whoever may not sign in hears the same, and waits as long, whatever the reason.
 #[test]
 fn who_may_not_sign_in_learns_nothing() {
     let upstream = Upstream::echo();
@@ -166,7 +166,7 @@ fn who_may_not_sign_in_learns_nothing() {
     });
 }
 
-/// P237: guessing slows down, wherever it comes from, and the right person gets in where they are known.
+/// I236, I237: guessing slows down, wherever it comes from, and the right person gets in where they are known.
 #[test]
 fn guessing_slows_down_and_locks_nobody_out() {
     let upstream = Upstream::echo();
@@ -216,7 +216,7 @@ fn an_address_may_be_wrong_so_often() {
     }
 }
 
-/// P311: whoever signs in gets a session that nobody knew before, and the one they came with is over.
+/// L311: whoever signs in gets a session that nobody knew before, and the one they came with is over.
 #[test]
 fn a_session_is_never_taken_over_into_the_next() {
     let upstream = Upstream::echo();
@@ -244,7 +244,7 @@ fn a_session_is_never_taken_over_into_the_next() {
     assert!(out.header("set-cookie").expect("a cookie").starts_with("latchgate=; Max-Age=0; Path=/"));
 }
 
-/// P303: nothing is changed by a page of another site; the same by a token is nobody's but the caller's doing.
+/// L303: nothing is changed by a page of another site; the same by a token is nobody's but the caller's doing.
 #[test]
 fn another_sites_page_administers_nothing() {
     let upstream = Upstream::echo();
@@ -369,7 +369,7 @@ fn another_teams_things_are_not_there() {
     wrong.none("another team shows");
 }
 
-/// P318, and what a password may not be; a new one ends what the old one began.
+/// L318, and what a password may not be; a new one ends what the old one began.
 #[test]
 fn passwords_are_long_and_whole() {
     let upstream = Upstream::echo();
@@ -441,7 +441,7 @@ fn people_are_signed_out_by_those_who_may() {
     assert_eq!(bo.verdict("/v1/session"), "200");
 }
 
-/// `R003_05`: only an owner deletes the organization; afterwards no key and no session of it works.
+/// P376, `R003_05`: only an owner deletes the organization; afterwards no key and no session of it works.
 #[test]
 fn with_the_organization_go_its_sessions() {
     let upstream = Upstream::echo();

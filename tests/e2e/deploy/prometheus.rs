@@ -22,11 +22,11 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this gateway every second, and evaluates the shipped alerts as often.
-    pub fn watch(program: &Program) -> Self {
+    /// Scrapes these gateways every second, and evaluates the shipped alerts as often.
+    pub fn watch(programs: &[&Program]) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let config = folder.path().join("prometheus.yml");
-        fs::write(&config, configuration(program.ops().0)).expect("write the configuration");
+        fs::write(&config, configuration(programs)).expect("write the configuration");
         let mut child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
@@ -49,7 +49,7 @@ impl Prometheus {
         let watching = Self { child, address, _folder: folder };
         wait::until("two scrapes", || {
             watching.door().get("/-/ready").status == 200
-                && watching.values("count_over_time(up{job=\"latchgate\"}[1m]) > 1").len() == 1
+                && watching.values("count_over_time(up{job=\"latchgate\"}[1m]) > 1").len() == programs.len()
         });
         watching
     }
@@ -88,12 +88,13 @@ impl Drop for Prometheus {
     }
 }
 
-/// The shipped configuration, but for this gateway and in a hurry.
-fn configuration(gateway: SocketAddr) -> String {
+/// The shipped configuration, but for these gateways and in a hurry.
+fn configuration(programs: &[&Program]) -> String {
+    let addresses: Vec<String> = programs.iter().map(|program| program.ops().0.to_string()).collect();
     let mut config = text("prometheus/prometheus.yml");
     let rules = shipped("prometheus/alerts.yml").display().to_string();
     for (theirs, ours) in [
-        ("gateway:8082", gateway.to_string().as_str()),
+        ("gateway:8082", addresses.join("\", \"").as_str()),
         ("15s", "1s"),
         ("- alerts.yml", &format!("- {rules}")),
     ] {

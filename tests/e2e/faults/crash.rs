@@ -157,7 +157,7 @@ fn a_writer_killed_at_any_time_leaves_a_whole_store() {
     }
 }
 
-/// K226, K295: revoked, acknowledged, killed at once: dead after the restart; usage lost is at most a second's.
+/// H226: revoked, acknowledged, killed at once: dead after the restart; usage lost is at most a second's.
 #[test]
 fn an_acknowledged_revocation_survives_the_kill() {
     let upstream = Upstream::echo();

@@ -95,7 +95,7 @@ fn a_store_that_was_replaced_is_out_of_reach() {
     wait::until("the gateway heals", || gateway.key(&cold.text).get("/api/x").status == 200);
 }
 
-/// J299: a store that is none is refused with a clear word and left as it is.
+/// K299: a store that is none is refused with a clear word and left as it is.
 #[test]
 fn a_store_that_is_none_is_refused() {
     let site = Site::new(Setup::bare("offload"));

@@ -264,7 +264,7 @@ fn an_address_is_judged_on_every_request() {
     }
 }
 
-/// `R000_22`, F162: at most 50 addresses or networks, each of them one.
+/// `R000_22`, E162: at most 50 addresses or networks, each of them one.
 #[test]
 fn a_list_of_networks_is_checked() {
     let upstream = Upstream::echo();

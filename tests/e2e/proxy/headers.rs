@@ -143,7 +143,7 @@ fn answers_lose_their_hop_by_hop_fields() {
     }
 }
 
-/// A18, A19, F184: without trusted proxies nobody is believed about where a request came from.
+/// A21, A18, A19, F184: without trusted proxies nobody is believed about where a request came from.
 #[test]
 fn forwarding_fields_are_rebuilt() {
     let house = House::new();

@@ -138,7 +138,7 @@ fn a_token_passes_where_tokens_are_taken() {
     );
 }
 
-/// SECURITY case 138, and the others of its kind: each is a 401, told apart by nothing, and nothing is forwarded.
+/// D138, and the others of its kind: each is a 401, told apart by nothing, and nothing is forwarded.
 #[test]
 fn no_forged_token_passes() {
     let house = House::new();

@@ -121,7 +121,7 @@ fn a_message_is_sent_again() {
     assert!(!program.everything_written().contains("hunter2"));
 }
 
-/// The address may be a secret: it comes from a file as well, and no fault of it shows it.
+/// M332: the address may be a secret: it comes from a file as well, and no fault of it shows it.
 #[test]
 fn the_receiver_s_address_is_a_secret() {
     let (upstream, receiver) = (Upstream::echo(), Upstream::start(|_| Answer::ok("ok")));

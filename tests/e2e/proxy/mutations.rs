@@ -14,6 +14,7 @@ use crate::support::{
 
 const ROUNDS: u64 = 150;
 
+/// B94: see above.
 #[test]
 fn bent_requests_reach_the_upstream_straight_or_not_at_all() {
     let house = House::new();

@@ -177,7 +177,7 @@ fn the_cookie_is_taken_out_and_nothing_else() {
     assert_eq!(upstream.last().header("Authorization"), Some("Basic dTpw"));
 }
 
-/// P136, P137: a cookie that is not quite ours lets nobody in.
+/// D136, D137: a cookie that is not quite ours lets nobody in.
 #[test]
 fn a_malformed_cookie_is_nobodys() {
     let (gateway, upstream) = with_ana(|setup| setup);
@@ -224,7 +224,7 @@ fn a_malformed_cookie_is_nobodys() {
     assert_eq!(gateway.anonymous().verdict(&format!("/any/x?latchgate={token}")), "401 credential_missing");
 }
 
-/// P303 at the gateway: what a page elsewhere makes a browser send is refused before it reaches anybody.
+/// L327, L303 at the gateway: what a page elsewhere makes a browser send is refused before it reaches anybody.
 #[test]
 fn another_sites_page_changes_nothing_through_a_browser() {
     let (gateway, upstream) = with_ana(|setup| setup.set("listen.public_url", "https://gate.example.com"));
@@ -272,7 +272,7 @@ fn another_sites_page_changes_nothing_through_a_browser() {
     wrong.none("pages elsewhere get through");
 }
 
-/// Half an hour after the last use and twelve hours after the first, to the microsecond, whatever happens between.
+/// L312: half an hour after the last use and twelve hours after the first, to the microsecond, whatever happens between.
 #[test]
 fn a_session_ends_when_it_is_said_to() {
     let (gateway, _upstream) =
@@ -306,7 +306,7 @@ fn a_session_ends_when_it_is_said_to() {
     assert!(gateway.clock.now() > started);
 }
 
-/// P313, P227: whoever signs out is out, also on a connection that is open; their other sessions go on.
+/// L313, H227: whoever signs out is out, also on a connection that is open; their other sessions go on.
 #[test]
 fn signed_out_is_signed_out_at_once() {
     let (gateway, _upstream) = with_ana(|setup| setup);
@@ -481,7 +481,7 @@ fn a_crash_ends_and_revives_no_session() {
     assert_eq!(program.bearer(&gone).verdict("/people/x"), "401 session_expired");
 }
 
-/// P313, P227: what another process ends - another gateway, the command line - ends here within a second.
+/// L313, H227: what another process ends - another gateway, the command line - ends here within a second.
 #[test]
 fn ended_elsewhere_is_ended_here_within_a_second() {
     let upstream = Upstream::echo();

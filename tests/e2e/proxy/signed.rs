@@ -678,7 +678,7 @@ fn the_stores_fault_is_not_the_keys() {
     assert_eq!(successor.verdict(program.gateway(), &successor.get("/api/x")), "200");
 }
 
-/// L329 for signing secrets: the store holds them sealed, and no nonce in the clear.
+/// M329 for signing secrets: the store holds them sealed, and no nonce in the clear.
 #[test]
 fn the_store_shows_no_signing_secret() {
     let house = House::new();

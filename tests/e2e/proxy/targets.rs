@@ -109,7 +109,7 @@ fn a_target_may_be_behind_tls() {
     assert!(seen.iter().all(|hello| hello.server_name.as_deref() == Some("backend.internal")), "{seen:?}");
 }
 
-/// I359: a certificate that has expired, is for another name, from nobody or from the platform's point of view from a
+/// N359: a certificate that has expired, is for another name, from nobody or from the platform's point of view from a
 /// stranger: 502, nothing is forwarded, the log says why and the client is not told.
 #[test]
 fn a_target_that_is_not_who_it_should_be_is_502() {
@@ -140,7 +140,7 @@ fn a_target_that_is_not_who_it_should_be_is_502() {
     assert_eq!(upstream.count(), 0, "a request reached somebody who did not prove anything");
 }
 
-/// I359: TLS 1.1 alone, and no TLS at all. No fallback: the upstream sees no request in the clear.
+/// N359: TLS 1.1 alone, and no TLS at all. No fallback: the upstream sees no request in the clear.
 #[test]
 fn a_target_that_speaks_worse_is_502() {
     let upstream = Upstream::echo();

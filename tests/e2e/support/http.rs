@@ -124,7 +124,13 @@ impl<S: Read> Reader<S> {
             self.at = 0;
         }
         let mut chunk = [0; 16 << 10];
-        let count = self.stream.read(&mut chunk)?;
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                // A signal came in between, and nothing else.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
         self.buffer.extend_from_slice(&chunk[..count]);
         let room = KEPT.saturating_sub(self.record.len());
         self.record.extend_from_slice(&chunk[..count.min(room)]);

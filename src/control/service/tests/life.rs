@@ -59,7 +59,7 @@ async fn revoking_is_for_ever_and_takes_what_is_left_of_the_key_along() {
     assert_eq!(control.find_key(&ana, &new.prefix).await.unwrap().status, Status::Active);
 }
 
-/// Case 156: what a key made of itself goes with it, however often and with however little grace; a successor that a
+/// E156: what a key made of itself goes with it, however often and with however little grace; a successor that a
 /// person made does not, and neither does what has been a key in its own right for longer than a grace.
 #[tokio::test]
 async fn a_key_does_not_outrun_its_revocation() {

@@ -75,7 +75,7 @@ async fn roles_are_given_by_those_who_may() {
 }
 
 /// Roles of one rank stand beside each other: an administrator of the other kind, or by a group, is one who is left
-/// (case 168).
+/// (E168).
 #[tokio::test]
 async fn somebody_is_left_who_administers() {
     let platform = Platform::new("cortex").await;

@@ -65,7 +65,7 @@ fn every_kind_of_key_proves_its_tokens() {
     }
 }
 
-/// SECURITY case 138: the public key as a shared secret, no algorithm at all, and other names of nothing.
+/// D138: the public key as a shared secret, no algorithm at all, and other names of nothing.
 #[test]
 fn the_key_chooses_the_algorithm_not_the_token() {
     let rsa = Signer::rsa("k");

@@ -30,13 +30,14 @@ use crate::{
     config::{self, Balance, Timeouts},
     domain::{
         access::{Action, Target, decide},
-        time::Timestamp,
+        time::{Clock, Timestamp},
     },
     proxy::{
         body::{Hold, Places},
         headers::{Hop, Pseudonym, authority},
         upstream::{Fleet, Upstream, Worker},
     },
+    runtime::patience::Pace,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -264,7 +265,8 @@ async fn serve(
             return refusal(500, format!("{unheld:?}"));
         }
     }
-    let limits = BodyLimits { most: NonZeroU64::new(settings.most), silence: settings.silence };
+    let (most, pace) = (NonZeroU64::new(settings.most), Pace { within: settings.silence, rate: 0 });
+    let limits = BodyLimits { most, pace, clock: Clock::system() };
     let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
     match send(&upstream, permit, request, limits, &rules, on_end).await {
         Ok(Sent::Answer(response)) => Ok(response.map(Either::Left)),

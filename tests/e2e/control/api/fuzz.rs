@@ -108,7 +108,7 @@ fn run(folder: &Path, document: &str) -> String {
     said
 }
 
-/// 328: with a key that holds everything. Its requests do things, and each answer is as the document says: no 5xx, no
+/// L328: with a key that holds everything. Its requests do things, and each answer is as the document says: no 5xx, no
 /// status and no field that it does not have, and nothing is open to nobody.
 #[test]
 fn with_a_key_of_high_rights() {
@@ -128,7 +128,7 @@ fn with_a_key_of_high_rights() {
     assert_eq!(world.root.get("/v1/org").status, 200);
 }
 
-/// 328: with a key that may do nearly nothing, on a platform with custom roles, groups and an imitated interface.
+/// L328: with a key that may do nearly nothing, on a platform with custom roles, groups and an imitated interface.
 #[test]
 fn with_a_key_of_few_rights() {
     let site = site(&Upstream::echo());
@@ -147,7 +147,7 @@ fn with_a_key_of_few_rights() {
     assert_eq!(program.site.count("audit_events"), events, "it changed nothing");
 }
 
-/// 328: with a session, of a person who may do everything in a house with roles and groups of its own.
+/// L328: with a session, of a person who may do everything in a house with roles and groups of its own.
 #[test]
 fn with_a_session() {
     let site = site(&Upstream::echo());

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{World, ask, offload};
 use crate::support::rawc::Response;
 
-/// J256: JSON that is meant to hurt is refused by its kind, and nothing is half done.
+/// I256: JSON that is meant to hurt is refused by its kind, and nothing is half done.
 #[test]
 fn json_abuse_is_refused() {
     let world = World::new();
@@ -63,7 +63,7 @@ fn wrong_fields_are_named() {
     assert!(errors.to_string().contains("2026-11-21T09:30:00Z") && !answer.text().contains("osk_secret"));
 }
 
-/// A body is JSON and says so; without one nothing needs to be said.
+/// L304: a body is JSON and says so; without one nothing needs to be said.
 #[test]
 fn other_kinds_of_content_are_not_read() {
     let world = World::new();

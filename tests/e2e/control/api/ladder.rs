@@ -62,7 +62,7 @@ const ADDS: [(&str, &[&str]); 6] = [
 /// The only one that no role holds: making organizations is the operator's.
 const NOBODYS: &str = "org:create";
 
-/// `R000_02`: each role passes where the table says, and nowhere else; each passes wherever the one before it does.
+/// P373, `R000_02`: each role passes where the table says, and nowhere else; each passes wherever the one before it does.
 #[test]
 fn six_roles_each_more_than_the_one_before() {
     let upstream = Upstream::echo();

@@ -31,7 +31,7 @@ fn every_object_comes_once() {
     assert_eq!(seen, (0..7).rev().map(|number| format!("paged {number}")).collect::<Vec<_>>());
 }
 
-/// P363: a cursor is this caller's, for this list and these filters, letter by letter.
+/// E172, P363: a cursor is this caller's, for this list and these filters, letter by letter.
 #[test]
 fn a_cursor_cannot_be_bent() {
     let world = World::new();

@@ -55,7 +55,7 @@ const PAYLOAD: &str = "Ana<script>window.hit=1</script><img src=x onerror='windo
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
-/// One browser, one page after the other: starting it costs more than all that it does.
+/// L309, and others by their numbers below: one browser, one page after the other. Starting it costs more than all that it does.
 #[test]
 fn the_pages_in_a_browser() {
     let house = House::new();

@@ -63,7 +63,7 @@ fn who_accepts_signs_in_and_acts() {
     assert_eq!(world.gateway.site.count("invitations WHERE email = 'o@example.com'"), 1);
 }
 
-/// Case 372: by another account, with another role, by a machine: no. An account that exists proves itself.
+/// P372: by another account, with another role, by a machine: no. An account that exists proves itself.
 #[test]
 fn it_is_for_the_one_who_was_invited() {
     let world = World::new(Setup::bare("offload"));
@@ -112,7 +112,7 @@ fn it_is_for_the_one_who_was_invited() {
     assert_eq!(tried(&lea, with(json!({}))), "401 credential_invalid");
 }
 
-/// Case 317: whoever invites learns nothing of accounts elsewhere; whoever reads the mail does.
+/// L317: whoever invites learns nothing of accounts elsewhere; whoever reads the mail does.
 #[test]
 fn an_account_elsewhere_is_not_told() {
     let world = World::new(Setup::bare("reducto"));
@@ -204,7 +204,7 @@ fn a_new_organization_begins_with_a_mail() {
 }
 
 /// One week and one day before a key ends its owner is told, once each; the letter names its public characters alone
-/// (case 339).
+/// (M339).
 #[test]
 fn owners_hear_of_keys_that_end() {
     let world = World::new(Setup::bare("offload"));

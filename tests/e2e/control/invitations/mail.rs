@@ -17,7 +17,7 @@ fn waiting(program: &Program) -> u64 {
 }
 
 /// R000_07: the mail carries a link; following it makes the account and the membership with the chosen role.
-/// Case 336: the token is in the mail and nowhere else, works once, and leaves no trace.
+/// M336: the token is in the mail and nowhere else, works once, and leaves no trace.
 #[test]
 fn the_link_in_the_mail_makes_a_member() {
     let smtp = Smtp::start(&[]);
@@ -61,7 +61,7 @@ fn the_link_in_the_mail_makes_a_member() {
     assert!(!written.contains(&token[4..20]), "the log holds the token: {written}");
 }
 
-/// Case 316: names and messages with line breaks and markup become neither headers nor markup.
+/// L316: names and messages with line breaks and markup become neither headers nor markup.
 #[test]
 fn what_people_write_stays_text() {
     let smtp = Smtp::start(&[]);

@@ -18,7 +18,7 @@ use crate::support::{
 const HOUR: Duration = Duration::from_secs(3600);
 const MICROSECOND: Duration = Duration::from_micros(1);
 
-/// R000_05, R000_06, R003_06, and who may in the other profiles: every role invites and promotes to every role. The
+/// E167, R000_05, R000_06, R003_06, and who may in the other profiles: every role invites and promotes to every role. The
 /// table is kept beside this file.
 #[test]
 fn who_may_invite_and_promote_whom() {
@@ -66,7 +66,7 @@ fn who_may_invite_and_promote_whom() {
     insta::assert_snapshot!("who_may_invite_and_promote_whom", table);
 }
 
-/// R000_08, case 171: only exact domains of the list, however they are spelled; nothing that merely ends, begins or looks
+/// R000_08, E171: only exact domains of the list, however they are spelled; nothing that merely ends, begins or looks
 /// like one.
 #[test]
 fn only_the_allowed_domains_are_invited() {
@@ -127,7 +127,7 @@ fn only_the_allowed_domains_are_invited() {
     assert!(refused.code == 2 && refused.stderr.contains("--admin-email"), "{refused:?}");
 }
 
-/// R000_09: twenty in a rolling hour; the 21st is 429 with the time to wait, and passes when the first is an hour old.
+/// E171, R000_09: twenty in a rolling hour; the 21st is 429 with the time to wait, and passes when the first is an hour old.
 #[test]
 fn twenty_in_a_rolling_hour() {
     let world = World::new(Setup::bare("offload").set("sessions.idle", "12h"));

@@ -93,7 +93,7 @@ fn a_team_keeps_an_administrator() {
     assert_eq!(two_who_leave("offload", "admin", Some("viewer")), 64);
 }
 
-/// In an organization.
+/// E168: in an organization.
 #[test]
 fn an_organization_keeps_an_owner() {
     assert_eq!(two_who_leave("reducto", "owner", Some("member")), 64);

@@ -1055,6 +1055,7 @@ const HPACK: &[Case] = &[
     ),
 ];
 
+/// B86 to B88, B93: each rule of HTTP/2 that a peer can break, and what becomes of who breaks it.
 #[test]
 fn the_rules_of_http2_are_held() {
     let house = House::new();

@@ -173,7 +173,7 @@ async fn a_role_that_is_waited_for_stays() {
     platform.control.delete_role(&ivy, &reader.id).await.unwrap();
 }
 
-/// Case 368: a link that still lies in somebody's mail brings nobody back who was removed.
+/// P368: a link that still lies in somebody's mail brings nobody back who was removed.
 #[tokio::test]
 async fn who_was_removed_stays_out() {
     let platform = Platform::new("offload").await;
@@ -209,7 +209,7 @@ async fn who_was_removed_stays_out() {
     refused(accept(&platform, &token).await, "credential_invalid");
 }
 
-/// Case 372: an account that exists proves itself, by its password or by having signed in; another one does not do.
+/// P372: an account that exists proves itself, by its password or by having signed in; another one does not do.
 #[tokio::test]
 async fn an_account_that_exists_proves_itself() {
     let platform = Platform::new("offload").await;
@@ -259,7 +259,7 @@ async fn an_account_that_exists_proves_itself() {
     accept(&platform, &token).await.unwrap();
 }
 
-/// Case 317: the inviter is not told that an address has an account elsewhere; who reads its mail is.
+/// L317: the inviter is not told that an address has an account elsewhere; who reads its mail is.
 #[tokio::test]
 async fn an_account_elsewhere_is_its_owners_secret() {
     let platform = Platform::new("reducto").await;
