@@ -11,7 +11,7 @@ use listenfd::ListenFd;
 use crate::config::Environment;
 
 /// What the names of sockets may be; others, such as systemd's own, say nothing, and the address decides.
-pub const LISTENERS: [&str; 4] = ["gateway", "admin", "ops", "ext_authz"];
+pub const LISTENERS: [&str; 5] = ["gateway", "admin", "ops", "ext_authz", "redirect"];
 
 /// Sockets that wait to be claimed.
 #[derive(Debug, Default)]
@@ -36,6 +36,11 @@ impl Inherited {
             sockets.push((name.map(ToString::to_string), socket));
         }
         Ok(Self { sockets })
+    }
+
+    /// Whether there are any.
+    pub const fn are_there(&self) -> bool {
+        !self.sockets.is_empty()
     }
 
     /// Those of one listener: by their name, or, nameless, by the address that the configuration gives to it.

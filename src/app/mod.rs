@@ -16,6 +16,7 @@ pub mod nonces;
 pub mod ops;
 mod places;
 pub mod reach;
+mod redirect;
 pub mod requests;
 pub mod run;
 mod signed;

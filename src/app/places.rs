@@ -8,6 +8,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::runtime::crowd::network;
+
 /// The places of a listener, or of one kind of request.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -66,14 +68,6 @@ impl Drop for Place {
                 taken.remove(&self.whose);
             }
         }
-    }
-}
-
-/// Of IPv6 everybody has a whole network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
     }
 }
 

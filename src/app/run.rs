@@ -46,11 +46,13 @@ pub fn run(path: &Path, environment: &Environment) -> Result<(), RunError> {
     runtime()?.block_on(async {
         let signals = Signals::listen()?;
         raise_descriptor_limit(&loaded.config);
-        let options = AppOptions { inherited: inherited?, ..AppOptions::default() };
+        let inherited = inherited?;
+        let has_sockets = inherited.are_there();
+        let options = AppOptions { inherited, ..AppOptions::default() };
         let app = App::start(loaded.config, options).await?;
         announce(&app);
         supervisor::ready();
-        if succession::relieve(environment) {
+        if succession::relieve(environment, has_sockets) {
             tracing::info!(
                 pid = std::process::id(),
                 "this process serves in the place of the one that started it"

@@ -23,6 +23,8 @@ pub struct Sockets {
     pub ops: (tokio::net::TcpListener, SocketAddr),
     /// Where that is configured.
     pub ext_authz: Option<(tokio::net::TcpListener, SocketAddr)>,
+    /// Where that is configured.
+    pub redirect: Option<(tokio::net::TcpListener, SocketAddr)>,
     /// The same, for whoever takes our place.
     pub succession: Succession,
 }
@@ -42,15 +44,21 @@ impl Sockets {
         let ext_authz = config.listen.ext_authz;
         let ext_authz =
             ext_authz.map(|at| one("ext_authz", "listen.ext_authz", at, &mut inherited)).transpose()?;
+        let redirect = config.listen.redirect;
+        let redirect =
+            redirect.map(|at| one("redirect", "listen.redirect", at, &mut inherited)).transpose()?;
         let named = gateway.iter().map(|socket| ("gateway", socket));
         let succession = Succession::of(
             named
                 .chain([("admin", &admin.0), ("ops", &ops.0)])
-                .chain(ext_authz.iter().map(|(socket, _)| ("ext_authz", socket))),
+                .chain(ext_authz.iter().map(|(socket, _)| ("ext_authz", socket)))
+                .chain(redirect.iter().map(|(socket, _)| ("redirect", socket))),
         )
         .map_err(machine("listening sockets"))?;
+        let (admin, ops) = (served(admin)?, served(ops)?);
         let ext_authz = ext_authz.map(served).transpose()?;
-        Ok(Self { gateway, admin: served(admin)?, ops: served(ops)?, ext_authz, succession })
+        let redirect = redirect.map(served).transpose()?;
+        Ok(Self { gateway, admin, ops, ext_authz, redirect, succession })
     }
 }
 

@@ -31,6 +31,7 @@ use super::{
     node::ControlNode,
     nonces,
     ops::{self, Readiness},
+    redirect,
     sockets::Sockets,
     start_error::machine,
     succession::{self, Succession},
@@ -129,7 +130,7 @@ impl App {
     /// Starts everything; when this returns, requests are answered. Background work runs on the caller's runtime.
     pub async fn start(config: Config, options: AppOptions) -> Result<Self, StartError> {
         let AppOptions { clock, access_log, inherited } = options;
-        let Sockets { gateway: sockets, admin, ops, ext_authz, succession } =
+        let Sockets { gateway: sockets, admin, ops, ext_authz, redirect, succession } =
             Sockets::bind(&config, inherited)?;
         let ((admin_socket, admin_address), (ops_socket, ops_address)) = (admin, ops);
         let gateway_address = address_of(&sockets, config.listen.gateway);
@@ -204,6 +205,7 @@ impl App {
         let (limits, door) = (config.limits.clone(), doors.admin().cloned());
         let served = Admin { router, gateway: Arc::clone(&gateway), limits, door };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
+        redirect::begin(redirect, &gateway, &admin_tasks);
         Ok(Self {
             config: Mutex::new(Arc::new(config)),
             generation: AtomicU64::new(1),

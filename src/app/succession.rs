@@ -40,6 +40,11 @@ impl Succession {
 
     /// Starts the successor.
     pub fn begin(&self) -> io::Result<Ended> {
+        if std::process::id() == INIT {
+            return Err(io::Error::other(
+                "this process is the first of its container, which ends with it: replace the container",
+            ));
+        }
         let (first, passed) = self.in_a_row()?;
         let mut arguments = std::env::args_os();
         let program = arguments.next().ok_or_else(|| io::Error::other("the program's path is not known"))?;
@@ -88,8 +93,12 @@ impl Succession {
 }
 
 /// Tells the process that started this one that it is no longer needed; nothing where there is none. Call it when
-/// everything is served here.
-pub fn relieve(environment: &Environment) -> bool {
+/// everything is served here. `has_sockets`: sockets were handed over, without which nobody is succeeded, whatever an
+/// environment says that has come from elsewhere.
+pub fn relieve(environment: &Environment, has_sockets: bool) -> bool {
+    if !has_sockets {
+        return false;
+    }
     let named = environment.get(PREDECESSOR).and_then(|pid| Pid::from_raw(pid.parse().ok()?));
     // The number may be somebody else's by now, unless it is our parent's.
     let Some(predecessor) = named.filter(|pid| getppid() == Some(*pid)) else { return false };
@@ -104,6 +113,9 @@ pub fn relieve(environment: &Environment) -> bool {
 
 /// Says to a successor whom it succeeds.
 const PREDECESSOR: &str = "LATCHGATE_PREDECESSOR";
+
+/// The process whose end is everybody's.
+const INIT: u32 = 1;
 
 /// Above the numbers that are taken early in a process's life.
 const FIRST_NUMBER: i32 = 64;

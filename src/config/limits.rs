@@ -15,6 +15,10 @@ use super::{
 pub struct Limits {
     /// Connections served at a time; more wait in the kernel's backlog.
     pub max_connections: NonZeroU32,
+    /// Connections of one address at a time; none: no bound. More are closed at once.
+    pub connections_per_ip: Option<NonZeroU32>,
+    /// Requests under way at a time; none: no bound.
+    pub max_requests: Option<NonZeroU32>,
     /// Request line and headers together, in bytes.
     pub header_bytes: ByteSize,
     /// Header lines.
@@ -49,6 +53,8 @@ impl Limits {
                 .read("max_connections", "10000", |item| item.number(1..=10_000_000))
                 .and_then(NonZeroU32::new)
                 .unwrap_or(MAX_CONNECTIONS),
+            connections_per_ip: bound(section, "connections_per_ip", "100"),
+            max_requests: bound(section, "max_requests", "5000"),
             header_bytes: section.read("header_bytes", r#""32KiB""#, header_bytes).unwrap_or(HEADER_BYTES),
             header_count: section.read("header_count", "100", |item| item.number(1..=1_000)).unwrap_or(100),
             h2_streams: section
@@ -65,6 +71,11 @@ impl Limits {
             drain_timeout,
         }
     }
+}
+
+/// A number, of which 0 is none.
+fn bound(section: &mut Section<'_>, key: &'static str, example: &str) -> Option<NonZeroU32> {
+    section.read(key, example, |item| item.number(0..=10_000_000)).and_then(NonZeroU32::new)
 }
 
 /// Below 8 KiB the parser has no room for an ordinary request, above 1 MiB each connection could hold too much.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{
@@ -21,10 +21,14 @@ pub struct Listen {
     pub ops: SocketAddr,
     /// gRPC for proxies that ask for decisions; none: nobody asks so.
     pub ext_authz: Option<SocketAddr>,
+    /// Without TLS, for clients to be sent to where there is; none: no such port.
+    pub redirect: Option<SocketAddr>,
     /// Worker threads of the gateway port; 0: one per core.
     pub workers: usize,
     /// Whose `X-Forwarded-For` is believed; empty: nobody's.
     pub trusted_proxies: TrustedProxies,
+    /// Every connection to the gateway port begins with a PROXY header, and comes from a trusted proxy.
+    pub proxy_protocol: bool,
     /// How clients reach the gateway; none: by the gateway's own address. A scheme and an authority, no path.
     pub public_url: Option<Uri>,
     /// Further names of the admin port and of the gateway's own pages, in lower case.
@@ -56,10 +60,12 @@ impl Listen {
             admin: section.read("admin", r#""127.0.0.1:8081""#, address).unwrap_or(admin),
             ops: section.read("ops", r#""127.0.0.1:8082""#, address).unwrap_or(ops),
             ext_authz: section.read("ext_authz", r#""127.0.0.1:8083""#, optional_address).flatten(),
+            redirect: section.read("redirect", r#""0.0.0.0:80""#, optional_address).flatten(),
             workers: section.read("workers", "0", |item| item.number(0..=1024)).unwrap_or(0),
             trusted_proxies: TrustedProxies(
                 section.list("trusted_proxies", r#"["10.0.0.0/8", "fd00::/8"]"#, network).unwrap_or_default(),
             ),
+            proxy_protocol: section.read("proxy_protocol", "true", Item::boolean).unwrap_or(false),
             public_url: section.read("public_url", r#""https://gate.example.com""#, public_url),
             hosts: section.list("hosts", r#"["gate.internal"]"#, host).unwrap_or_default(),
         };
@@ -67,6 +73,21 @@ impl Listen {
             section.warn(
                 "trusted_proxies",
                 "trusts every address: any client can then forge its own and pass a key's network list",
+            );
+        }
+        if listen.proxy_protocol && listen.trusted_proxies.is_empty() {
+            section.refuse(
+                "proxy_protocol",
+                "needs trusted_proxies: from nobody else is such a header taken, so every connection would be closed",
+                "true\ntrusted_proxies = [\"10.0.0.0/8\"]",
+            );
+        }
+        let is_plain = |url: &Uri| url.scheme() == Some(&Scheme::HTTP);
+        if listen.redirect.is_some() && listen.public_url.as_ref().is_some_and(is_plain) {
+            section.refuse(
+                "redirect",
+                "leads to https, and listen.public_url begins with http://",
+                "\"0.0.0.0:80\"\npublic_url = \"https://gate.example.com\"",
             );
         }
         listen.refuse_collisions(section);
@@ -77,16 +98,25 @@ impl Listen {
     pub fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let always =
             [("listen.gateway", self.gateway), ("listen.admin", self.admin), ("listen.ops", self.ops)];
-        always.into_iter().chain(self.ext_authz.map(|address| ("listen.ext_authz", address))).collect()
+        let ext_authz = self.ext_authz.map(|address| ("listen.ext_authz", address));
+        let redirect = self.redirect.map(|address| ("listen.redirect", address));
+        always.into_iter().chain(ext_authz).chain(redirect).collect()
     }
 
     /// Two listeners on one port would share its connections (`SO_REUSEPORT`), admin API and gateway alike.
     fn refuse_collisions(&self, section: &Section<'_>) {
-        if let Some(address) = self.ext_authz {
-            for (other_key, other) in [("gateway", self.gateway), ("admin", self.admin), ("ops", self.ops)] {
+        let always = [("gateway", self.gateway), ("admin", self.admin), ("ops", self.ops)];
+        let ext_authz = self.ext_authz.map(|address| ("ext_authz", address));
+        for (key, address, example) in [
+            ("ext_authz", self.ext_authz, "\"127.0.0.1:8083\""),
+            ("redirect", self.redirect, "\"0.0.0.0:80\""),
+        ] {
+            let Some(address) = address else { continue };
+            let others = always.into_iter().chain(ext_authz).filter(|(other, _)| *other != key);
+            for (other_key, other) in others {
                 if collide(address, other) {
                     let problem = format!("{address} collides with listen.{other_key} ({other})");
-                    section.refuse("ext_authz", problem, "\"127.0.0.1:8083\"");
+                    section.refuse(key, problem, example);
                 }
             }
         }

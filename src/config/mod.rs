@@ -253,6 +253,7 @@ impl Config {
             ("listen.admin", self.listen.admin != new.listen.admin),
             ("listen.ops", self.listen.ops != new.listen.ops),
             ("listen.ext_authz", self.listen.ext_authz != new.listen.ext_authz),
+            ("listen.redirect", self.listen.redirect != new.listen.redirect),
             ("listen.workers", self.listen.workers != new.listen.workers),
             ("tls", self.tls.is_some() != new.tls.is_some()),
             ("tls.admin", self.speaks_tls_to_admins() != new.speaks_tls_to_admins()),

@@ -12,9 +12,11 @@ use super::{
     authenticate::{key::Keys, replay::Nonces, session::Sessions, signed::Signatures},
     directory::Cache,
     snapshot::Snapshot,
+    turnstile::Turnstile,
 };
 use crate::{
     domain::time::Clock,
+    runtime::crowd::Crowd,
     telemetry::{access_log::AccessLog, metrics::Metrics},
 };
 
@@ -36,6 +38,10 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub log: AccessLog,
+    /// Connections of each address.
+    pub crowd: Arc<Crowd>,
+    /// Requests under way.
+    pub turnstile: Turnstile,
     snapshot: ArcSwap<Snapshot>,
     /// Of the snapshot: read for each request, where the snapshot itself is read once for each worker.
     generation: AtomicU64,
@@ -64,6 +70,8 @@ impl Gateway {
             ring: ArcSwap::default(),
             metrics,
             log,
+            crowd: Arc::default(),
+            turnstile: Turnstile::default(),
             snapshot: ArcSwap::from_pointee(snapshot),
             generation,
         }

@@ -34,6 +34,7 @@ pub mod snapshot;
 pub mod throttle;
 pub mod tunnel;
 pub mod turn;
+pub mod turnstile;
 pub mod upstream;
 pub mod usage;
 pub mod wire;

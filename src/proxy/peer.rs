@@ -31,10 +31,17 @@ impl Peer {
         Self { ip, nameless: false, text, tls: false, subject: None, met: None }
     }
 
-    /// A client that a handshake was made with.
-    pub fn over_tls(address: SocketAddr, met: Met) -> Self {
+    /// The same where only the proxy in front has an address.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        Self { nameless: true, text: HeaderValue::from_static("unknown"), ..self }
+    }
+
+    /// The same after a handshake.
+    #[must_use]
+    pub fn over_tls(self, met: Met) -> Self {
         let subject = met.subject.as_deref().and_then(|subject| HeaderValue::from_str(subject).ok());
-        Self { tls: true, subject, met: Some(met), ..Self::new(address) }
+        Self { tls: true, subject, met: Some(met), ..self }
     }
 
     /// What its requests are judged by.

@@ -60,6 +60,7 @@ fn without_body(response: &mut Response<Body>) {
 }
 
 async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result<Response<Body>, Refusal> {
+    exchange.enter()?;
     let serving = Rc::clone(&exchange.serving);
     let snapshot = &*serving.snapshot;
     let target = target(&request)?;

@@ -25,6 +25,7 @@ use super::{
     throttle::Standing,
     tunnel::Tunnel,
     turn::{LetIn, Turn},
+    turnstile::Inside,
     usage::KeyUse,
     worker::{Serving, Worker},
 };
@@ -58,6 +59,7 @@ pub struct Exchange {
     line: AccessRecord,
     route: Arc<RouteMetrics>,
     in_flight: Option<Held>,
+    inside: Option<Inside>,
     ended: Rc<Cell<Option<Ended>>>,
     turn: Rc<Turn>,
     far: Option<Far<OnEnd>>,
@@ -90,10 +92,20 @@ impl Exchange {
             standing: Standing::default(),
             line,
             in_flight: None,
+            inside: None,
             ended: Rc::default(),
             far: None,
             answered: false,
         }
+    }
+
+    /// Counts it among those that are under way, to its end; refused where there are as many as may be.
+    pub fn enter(&mut self) -> Result<(), Refusal> {
+        if let Some(most) = self.serving.snapshot.limits.max_requests {
+            let inside = self.worker.gateway.turnstile.enter(most);
+            self.inside = Some(inside.ok_or(Refusal::Overloaded)?);
+        }
+        Ok(())
     }
 
     /// Its name.

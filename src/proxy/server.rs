@@ -3,7 +3,9 @@
 //! Nothing is shared with other workers but what is immutable, atomic, or a cache; so a request crosses no
 //! thread unless it must ask the store or bcrypt.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn, io::ErrorKind, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -19,7 +21,9 @@ use super::{
 };
 use crate::{
     runtime::{
+        crowd::Member,
         patience::{Pace, Patient},
+        proxy_protocol::{Announced, announced},
         tls::{Door, NotMet},
     },
     telemetry::metrics::{self, Level},
@@ -115,11 +119,18 @@ impl House {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
-        let held = Held { _level: self.open.hold(), _slot: slot };
-        let limits = &self.worker.serving().snapshot.limits;
-        let pace = Pace { within: limits.send_timeout, rate: limits.min_rate.0 };
-        let stream = Patient::new(stream, pace, self.worker.gateway.clock.clone());
+        let mut held = Held { _level: self.open.hold(), _slot: slot, member: None };
         let (worker, phase) = (Rc::clone(&self.worker), self.phase.clone());
+        if worker.serving().snapshot.proxy_protocol {
+            let serving = behind_balancer(stream, peer, self.door.clone(), worker, held, phase);
+            self.connections.spawn_local(serving);
+            return;
+        }
+        let peer = Peer::new(peer);
+        if held.join(&worker, &peer).is_err() {
+            return;
+        }
+        let stream = patient(stream, &worker);
         match self.door.clone() {
             None => self.connections.spawn_local(connection(stream, peer, worker, held, phase)),
             Some(door) => self.connections.spawn_local(encrypted(stream, peer, door, worker, held, phase)),
@@ -152,6 +163,23 @@ impl House {
 struct Held {
     _level: metrics::Held,
     _slot: OwnedSemaphorePermit,
+    member: Option<Member>,
+}
+
+/// An address has as many connections as it may.
+struct TooMany;
+
+impl Held {
+    /// Counts the connection as one of its address. Trusted proxies stand for many.
+    fn join(&mut self, worker: &Worker, peer: &Peer) -> Result<(), TooMany> {
+        let serving = worker.serving();
+        let snapshot = &serving.snapshot;
+        let Some(most) = snapshot.limits.connections_per_ip else { return Ok(()) };
+        if !snapshot.trusted_proxies.contains(peer.ip) {
+            self.member = Some(worker.gateway.crowd.join(peer.ip, most).ok_or(TooMany)?);
+        }
+        Ok(())
+    }
 }
 
 /// A connection that nobody has accepted yet, if there is one.
@@ -175,31 +203,41 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
+/// What is said on it is taken in by a client that keeps pace, or cut off.
+fn patient(stream: TcpStream, worker: &Worker) -> Patient {
+    let limits = &worker.serving().snapshot.limits;
+    let pace = Pace { within: limits.send_timeout, rate: limits.min_rate.0 };
+    Patient::new(stream, pace, worker.gateway.clock.clone())
+}
+
 async fn connection(
-    stream: Patient,
-    address: SocketAddr,
+    mut stream: Patient,
+    peer: Peer,
     worker: Rc<Worker>,
     held: Held,
     phase: watch::Receiver<Phase>,
 ) {
-    let peer = Rc::new(Peer::new(address));
+    let (ip, peer) = (peer.ip, Rc::new(peer));
     // A client that hangs up, or sends what is no HTTP, is its own affair.
-    if let Err(error) = converse(stream, peer, worker, phase, Spoken::Unknown).await {
-        tracing::debug!(%error, client = %address, "connection ended early");
+    if let Err(error) = converse(&mut stream, peer, worker, phase, Spoken::Unknown).await {
+        if error.kind() == ErrorKind::ConnectionAborted {
+            stream.end_in_reset();
+        }
+        tracing::debug!(%error, client = %ip, "connection ended early");
     }
     drop(held);
 }
 
-/// The same inside TLS.
+/// The same inside TLS, where an end without `close_notify` is no end.
 async fn encrypted(
     stream: Patient,
-    address: SocketAddr,
+    peer: Peer,
     door: Arc<Door>,
     worker: Rc<Worker>,
     held: Held,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let patience = worker.serving().snapshot.limits.header_timeout;
+    let (ip, patience) = (peer.ip, worker.serving().snapshot.limits.header_timeout);
     let counts = Arc::clone(&worker.gateway.metrics.tls);
     let met = {
         let mut meeting = pin!(door.meet(stream, patience));
@@ -217,17 +255,63 @@ async fn encrypted(
             // Whoever did not ask for HTTP/2 in the handshake does not get it (RFC 9113 section 3.2).
             let is_http2 = met.protocol.as_deref() == Some(HTTP2);
             let spoken = if is_http2 { Spoken::Http2 } else { Spoken::Http1 };
-            let peer = Rc::new(Peer::over_tls(address, met));
+            let peer = Rc::new(peer.over_tls(met));
             if let Err(error) = converse(stream, peer, worker, phase, spoken).await {
-                tracing::debug!(%error, client = %address, "connection ended early");
+                tracing::debug!(%error, client = %ip, "connection ended early");
             }
         }
         // Whoever knocks and does not come in is no news: the internet is full of them.
         Err(error) => {
             let count = if matches!(error, NotMet::TimedOut) { &counts.timed_out } else { &counts.failed };
             count.inc();
-            tracing::debug!(%error, client = %address, "no TLS connection came about");
+            tracing::debug!(%error, client = %ip, "no TLS connection came about");
         }
     }
     drop(held);
+}
+
+/// A connection on which a load balancer first says whose it is.
+async fn behind_balancer(
+    mut stream: TcpStream,
+    balancer: SocketAddr,
+    door: Option<Arc<Door>>,
+    worker: Rc<Worker>,
+    mut held: Held,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let serving = worker.serving();
+    if !serving.snapshot.trusted_proxies.contains(balancer.ip()) {
+        tracing::debug!(client = %balancer, "closed: only trusted proxies connect where a PROXY header is required");
+        return;
+    }
+    let patience = serving.snapshot.limits.header_timeout;
+    // Not held while waiting: it keeps connections to upstreams.
+    drop(serving);
+    let heard = {
+        let mut hearing = pin!(tokio::time::timeout(patience, announced(&mut stream)));
+        tokio::select! {
+            heard = &mut hearing => heard,
+            // As for a handshake: it may be on its way.
+            () = draining(&mut phase) => {
+                tokio::time::timeout(LAST_REQUEST, hearing).await.and_then(|heard| heard)
+            }
+        }
+    };
+    let peer = match heard {
+        Ok(Ok(Announced::Client(ip))) => Peer::new((ip, 0).into()),
+        Ok(Ok(Announced::Itself)) => Peer::new(balancer),
+        Ok(Ok(Announced::Nobody)) => Peer::new(balancer).nameless(),
+        Ok(Err(error)) => return tracing::debug!(%error, client = %balancer, "connection closed"),
+        Err(_) => {
+            return tracing::debug!(client = %balancer, "connection closed: the PROXY header took too long");
+        }
+    };
+    if held.join(&worker, &peer).is_err() {
+        return;
+    }
+    let stream = patient(stream, &worker);
+    match door {
+        None => Box::pin(connection(stream, peer, worker, held, phase)).await,
+        Some(door) => Box::pin(encrypted(stream, peer, door, worker, held, phase)).await,
+    }
 }

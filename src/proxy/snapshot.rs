@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Connections begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// What the gateway itself may be called.
     pub hosts: Hosts,
     /// How clients reach it, where that is known.
@@ -69,6 +71,7 @@ impl Snapshot {
             tokens,
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            proxy_protocol: config.listen.proxy_protocol,
             hosts: config.hosts.clone(),
             public_url: config.listen.public_url.clone(),
             webhooks: config.webhooks.clone().into(),

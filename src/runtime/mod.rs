@@ -1,6 +1,7 @@
 //! What runs the planes: listeners, TLS, client addresses, the hashing pool, tasks, calls to other servers.
 
 pub mod client_ip;
+pub mod crowd;
 pub mod dial;
 pub mod hashing;
 pub mod jwks;
@@ -8,6 +9,7 @@ pub mod listener;
 pub mod origin;
 pub mod outbound;
 pub mod patience;
+pub mod proxy_protocol;
 pub mod single_flight;
 pub mod tasks;
 pub mod tls;

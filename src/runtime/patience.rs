@@ -85,6 +85,11 @@ impl Patient {
         Self { stream, pace, clock, waits: Waits::default(), timer: None }
     }
 
+    /// What is not written by now is lost, and the other side sees that it is.
+    pub fn end_in_reset(&self) {
+        let _ = self.stream.set_zero_linger();
+    }
+
     fn judge(
         &mut self,
         context: &mut Context<'_>,
@@ -110,7 +115,7 @@ impl Patient {
 
     /// What was not taken is not kept in the kernel either, and half an answer never ends as a whole one does.
     fn give_up(&self) -> io::Error {
-        let _ = self.stream.set_zero_linger();
+        self.end_in_reset();
         io::Error::new(io::ErrorKind::TimedOut, "the client takes its answer too slowly")
     }
 }

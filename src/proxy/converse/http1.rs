@@ -1,9 +1,9 @@
 //! What is said in HTTP/1: requests and answers, one after the other.
 
-use std::{cell::Cell, convert::Infallible, io, rc::Rc};
+use std::{cell::Cell, convert::Infallible, error::Error, io, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header::CONNECTION};
+use http::{HeaderValue, Response, Version, header::CONNECTION};
 use hyper::{
     Request,
     body::Incoming,
@@ -36,7 +36,9 @@ use crate::config::Limits;
 const DEFAULT_HEADER_COUNT: usize = 100;
 /// The smallest head buffer that hyper takes.
 const SMALLEST_BUFFER: usize = 8192;
-/// Answers the requests of a connection until it ends; an error says that it ended early.
+/// Answers the requests of a connection until it ends; an error says that it ended early, with the kind
+/// `ConnectionAborted` when that may be all that tells half an answer from a whole one: a client of HTTP/1.0 reads
+/// until the end.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Rc<Peer>,
@@ -51,10 +53,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let its_turn = Rc::clone(&turn);
     let closing = Rc::new(Cell::new(false));
     let is_closing = Rc::clone(&closing);
+    let old = Rc::new(Cell::new(false));
+    let is_old = Rc::clone(&old);
     let hatch = Rc::new(Cell::new(None));
     let its_hatch = Rc::clone(&hatch);
     let service = service_fn(move |mut request: Request<Incoming>| {
         watch.mark(&mut request);
+        is_old.set(request.version() < Version::HTTP_11);
         let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
         let (is_closing, hatch) = (Rc::clone(&is_closing), Rc::clone(&its_hatch));
         async move {
@@ -69,6 +74,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     });
     let mut serving = http(&limits).serve_connection(TokioIo::new(wire), service);
+    let ended = |why: Box<dyn Error + Send + Sync>| {
+        let open_ended = old.get() && turn.is_taken();
+        io::Error::new(if open_ended { io::ErrorKind::ConnectionAborted } else { io::ErrorKind::Other }, why)
+    };
     let talking = async {
         tokio::select! {
             outcome = &mut serving => outcome,
@@ -84,8 +93,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     tokio::select! {
-        outcome = talking => outcome.map_err(io::Error::other)?,
-        () = turn.is_cut() => return Err(io::Error::other("the credential has ended")),
+        outcome = talking => outcome.map_err(|error| ended(Box::new(error)))?,
+        () = turn.is_cut() => return Err(ended("the credential has ended".into())),
     }
     if let Some(tunnel) = hatch.take() {
         // What came behind the request was meant for whoever is there now.

@@ -137,6 +137,8 @@ fn http(limits: &Limits, streams: Weak<Streams>) -> http2::Builder<Tasks> {
 /// A request as everybody after this reads it, whose words are those of HTTP/1: `Host` says whom it is for, and there
 /// is one line of cookies (RFC 9113 sections 8.3.1 and 8.2.3).
 fn as_one_reads_it(request: &mut Request<Incoming>, most: usize) {
+    // Before they are counted: browsers send each cookie as a field of its own.
+    join_cookies(request.headers_mut());
     let flaw = if request.headers().len() > most {
         Some(Flaw::HeadTooLarge)
     } else if headers::names_two_hosts(request.uri(), request.headers()) {
@@ -153,7 +155,6 @@ fn as_one_reads_it(request: &mut Request<Incoming>, most: usize) {
     {
         request.headers_mut().insert(HOST, host);
     }
-    join_cookies(request.headers_mut());
 }
 
 fn join_cookies(headers: &mut HeaderMap) {

@@ -31,6 +31,8 @@ pub struct ForwardedBody<F: FnOnce(Ended)> {
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     timer_runs: bool,
+    /// Why it ended early, until hyper is told.
+    broken: Option<(End, BrokenAnswer)>,
     on_end: Option<F>,
 }
 
@@ -63,9 +65,11 @@ pub enum End {
 /// Why an answer is broken off.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenAnswer {
-    /// The upstream broke off.
-    #[error("the upstream broke off its answer: {0}")]
-    Broke(#[source] hyper::Error),
+    /// The upstream broke off. Not the source of this: hyper would look there for the code that an upstream of HTTP/2
+    /// reset its stream with and give it to a client of HTTP/2, for whom it is not. REFUSED_STREAM, of all, says that
+    /// nobody has looked at the request and that it may be sent again (RFC 9113 section 8.7).
+    #[error("the upstream broke off its answer: {0:?}")]
+    Broke(hyper::Error),
     /// The upstream reset its stream as if nothing were wrong, before the end.
     #[error("the upstream ended its answer before its end")]
     Cut,
@@ -93,6 +97,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
             patience,
             timer: None,
             timer_runs: false,
+            broken: None,
             on_end: Some(on_end),
         };
         // The connection is free again; the end is told when hyper has taken the head.
@@ -131,6 +136,14 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
         }
     }
 
+    /// Ends early. hyper is told when it asks next: it throws away what it has not written when it is, and a client that
+    /// is sent nothing at all takes its request for one that was not read, and may send it again.
+    fn break_off(&mut self, how: End, why: BrokenAnswer, context: &Context<'_>) {
+        self.connection = None;
+        self.broken = Some((how, why));
+        context.waker().wake_by_ref();
+    }
+
     /// Waits for the upstream, as long as its silence may last.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.patience)));
@@ -154,25 +167,28 @@ impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let body = self.get_mut();
+        if let Some((how, why)) = body.broken.take() {
+            body.end(how);
+            return Poll::Ready(Some(Err(why)));
+        }
         match Pin::new(&mut body.inner).poll_frame(context) {
             Poll::Pending => {
-                if body.wait(context).is_pending() {
-                    return Poll::Pending;
+                if body.wait(context).is_ready() {
+                    body.break_off(End::UpstreamStalled, BrokenAnswer::Stalled, context);
                 }
-                body.end(End::UpstreamStalled);
-                Poll::Ready(Some(Err(BrokenAnswer::Stalled)))
+                Poll::Pending
             }
             Poll::Ready(None) if body.by_stream && !body.inner.is_end_stream() => {
-                body.end(End::UpstreamBroke);
-                Poll::Ready(Some(Err(BrokenAnswer::Cut)))
+                body.break_off(End::UpstreamBroke, BrokenAnswer::Cut, context);
+                Poll::Pending
             }
             Poll::Ready(None) => {
                 body.end(End::Complete);
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                body.end(End::UpstreamBroke);
-                Poll::Ready(Some(Err(BrokenAnswer::Broke(error))))
+                body.break_off(End::UpstreamBroke, BrokenAnswer::Broke(error), context);
+                Poll::Pending
             }
             Poll::Ready(Some(Ok(mut frame))) => {
                 body.timer_runs = false;
@@ -202,9 +218,13 @@ impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
 impl<F: FnOnce(Ended)> Drop for ForwardedBody<F> {
     fn drop(&mut self) {
         if self.on_end.is_some() {
-            // An answer without a body is never polled at all.
-            let whole = self.inner.is_end_stream();
-            self.end(if whole { End::Complete } else { End::ClientLeft });
+            let how = match self.broken.take() {
+                Some((how, _)) => how,
+                // An answer without a body is never polled at all.
+                None if self.inner.is_end_stream() => End::Complete,
+                None => End::ClientLeft,
+            };
+            self.end(how);
         }
     }
 }

@@ -49,7 +49,8 @@ pub enum Malformed {
     /// A transfer coding other than exactly `chunked`.
     #[error("the transfer coding is not exactly chunked")]
     TransferEncoding,
-    /// A length with leading zeros, which some programs read as octal.
+    /// A length with leading zeros, which some programs read as octal, or none, or more than one line of it: hyper makes
+    /// one of those in HTTP/1 alone.
     #[error("the Content-Length is not a plain number")]
     ContentLength,
     /// What was seen in the bytes; [`Flaw::Fragment`] is `path_ambiguous`.
@@ -73,9 +74,11 @@ pub fn authority<B>(request: &Request<B>) -> Result<Option<Authority<'_>>, Malfo
     {
         return Err(Malformed::TransferEncoding);
     }
-    if let Some(length) = headers.get(CONTENT_LENGTH)
-        && length.len() > 1
-        && length.as_bytes().starts_with(b"0")
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some()
+            || length.is_empty()
+            || (length.len() > 1 && length.as_bytes().starts_with(b"0")))
     {
         return Err(Malformed::ContentLength);
     }
@@ -265,6 +268,9 @@ mod tests {
             ("content-length", &["10"], None),
             ("content-length", &["010"], Some(Malformed::ContentLength)),
             ("content-length", &["00"], Some(Malformed::ContentLength)),
+            ("content-length", &[""], Some(Malformed::ContentLength)),
+            ("content-length", &["5", "5"], Some(Malformed::ContentLength)),
+            ("content-length", &["8", "010"], Some(Malformed::ContentLength)),
         ] {
             let mut headers = vec![("host", b"gw" as &[u8])];
             headers.extend(values.iter().map(|value| (name, value.as_bytes())));

@@ -28,7 +28,8 @@ impl HeaderRules {
     /// hyper has refused already: two lengths that differ or are not digits, a transfer coding in HTTP/1.0,
     /// white space before a colon, folded lines.
     pub fn receive<B: Body>(&self, response: &mut Response<B>) -> Result<(), BadResponse> {
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(BadResponse::Switched);
         }
         *response.version_mut() = Version::HTTP_11;
@@ -53,6 +54,10 @@ impl HeaderRules {
                 Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
                 None => headers.remove(CONTENT_LENGTH),
             };
+        }
+        // It has no body, whatever it says; one that is believed would end in the next answer (RFC 9110 section 8.6).
+        if status == StatusCode::NO_CONTENT {
+            headers.remove(CONTENT_LENGTH);
         }
         let mut doomed = Vec::new();
         let mut announced = false;
@@ -142,6 +147,12 @@ mod tests {
         for lines in ["Content-Length: 5\nContent-Length: 5", "Content-Length: 5, 5", "Content-Length: 005"] {
             assert_eq!(received(200, lines).unwrap(), ["content-length: 5"], "{lines}");
         }
+    }
+
+    #[test]
+    fn what_has_no_body_has_no_length() {
+        assert_eq!(received(204, "Content-Length: 5\nX-A: 1").unwrap(), ["x-a: 1"]);
+        assert_eq!(received(304, "Content-Length: 5").unwrap(), ["content-length: 5"]);
     }
 
     #[test]

@@ -343,5 +343,6 @@ const MOST_WAITING: usize = 1024;
 /// How many sweeps an idle connection survives.
 pub(super) const LIFETIME: u32 = 8;
 
-/// Bounds the head of an answer, and how much of a body is read at once.
-const BUFFER: usize = 128 * 1024;
+/// Bounds the head of an answer, and how much of a body is read at once. A client that takes nothing has some four times as
+/// much of it waiting: one piece being read, one on its way, one or two to be written.
+const BUFFER: usize = 32 * 1024;

@@ -44,7 +44,8 @@ struct State {
     changing: Option<Vec<Option<Look>>>,
 }
 
-/// What shows that a file has changed, without reading it: where it lies, how long it is and when it was written.
+/// What shows that a file has changed, without reading it: where it lies, how long it is, and when it was written or given
+/// other rights (one that could not be read may be readable now).
 type Look = (u64, u64, u64, i64, i64);
 
 /// Why TLS cannot be spoken as the configuration has it, in words that follow the key.
@@ -201,7 +202,36 @@ fn looks(config: &Tls) -> Vec<Option<Look>> {
     let files = config.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
     let look = |path: &PathBuf| {
         let file = fs::metadata(path).ok()?;
-        Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+        Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
     };
     files.chain(config.clients.authorities()).map(look).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config::{CertificateFiles, TlsVersion};
+
+    /// What could not be read is tried again when it was given other rights, which changes nothing that is in it.
+    #[test]
+    fn other_rights_are_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        fs::write(&cert, "").unwrap();
+        fs::write(&key, "").unwrap();
+        let config = Tls {
+            certificates: vec![CertificateFiles { cert, key: key.clone() }],
+            clients: ClientCertificates::Unasked,
+            min_version: TlsVersion::V1_2,
+            admin: false,
+        };
+        let before = looks(&config);
+        assert_eq!(before, looks(&config));
+        // The clock of a file system goes in steps.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_ne!(before, looks(&config));
+    }
 }

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// What a client says of itself, in the spellings that servers cannot tell apart.
-const SPOOFED: [&str; 9] = [
+const SPOOFED: [&str; 18] = [
     "X-Tenant-Id: spoofed",
     "x-tenant-id: spoofed",
     "X-Team-Id: spoofed",
@@ -21,6 +21,16 @@ const SPOOFED: [&str; 9] = [
     "X-Scopes: spoofed",
     "X-Auth-Method: spoofed",
     "X-Latchgate-Assertion: spoofed",
+    "X_Tenant_Id: spoofed",
+    "X.Tenant.Id: spoofed",
+    "X-Client-Cert-Subject: CN=spoofed",
+    "X-Real-IP: spoofed",
+    // A request for something else, to a framework that reads them.
+    "X-HTTP-Method-Override: spoofed",
+    "X-Method-Override: spoofed",
+    "X-Original-URL: /spoofed",
+    "X-Rewrite-URL: /spoofed",
+    "X-Middleware-Subrequest: spoofed",
 ];
 
 struct Bench {
@@ -137,6 +147,28 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// The cookies of the gateway's pages are the gateway's; the backend gets its own.
+    fn cookies_stay_apart(&self, caller: &Caller) {
+        for (sent, expected) in [
+            ("a=1; b=latchgate=2; xlatchgate=3", &["a=1", "b=latchgate=2", "xlatchgate=3"] as &[&str]),
+            ("__Host-latchgate=secret", &[]),
+            ("__Host-latchgate=secret; a=1", &["a=1"]),
+            ("a=1;  __Host-latchgate=secret;__Host-latchgate-form=secret; b=2", &["a=1", "b=2"]),
+            ("latchgate=secret; a=1; __Host-latchgate-oidc=secret; __Host-latchgate=secret", &["a=1"]),
+        ] {
+            self.backend.forget();
+            let line = format!("Cookie: {sent}");
+            assert_eq!(caller.request("GET", "/public/x").lines(&[&line]).send().status, 200, "{sent}");
+            let seen = self.backend.last();
+            let cookies = seen.header("cookie").unwrap_or_default();
+            let left: Vec<&str> =
+                cookies.split(';').map(str::trim).filter(|cookie| !cookie.is_empty()).collect();
+            assert_eq!(left, expected, "{sent}");
+        }
+    }
+}
+
 #[test]
 fn nginx_asks_with_auth_request() {
     let bench = Bench::new();
@@ -146,6 +178,7 @@ fn nginx_asks_with_auth_request() {
     let odd = ["X_Tenant_Id: spoofed", "X.Tenant.Id: spoofed", "X_Original_URI: /public/x"];
     assert_eq!(nginx.door().key(&bench.key.text).request("GET", "/api/x").lines(&odd).send().status, 200);
     assert!(!bench.backend.record().contains("spoofed"), "{}", bench.backend.record());
+    bench.cookies_stay_apart(&nginx.door().anonymous());
     bench.holds(nginx.door(), 429);
 }
 
@@ -156,6 +189,7 @@ fn caddy_asks_with_forward_auth() {
     let refused = caddy.door().anonymous().get("/api/x");
     assert_eq!(refused.code(), "credential_missing", "the gateway's own words");
     assert!(refused.header("www-authenticate").is_some());
+    bench.cookies_stay_apart(&caddy.door().anonymous());
     bench.holds(caddy.door(), 429);
 }
 

@@ -43,6 +43,26 @@ fn organizations_are_apart() {
     assert!(listed("default").contains(&home.prefix) && !listed("default").contains(&theirs.prefix));
 }
 
+/// P371: a tenant, or a team, that calls itself by another's id is told to the upstream by its own.
+#[test]
+fn a_name_is_not_an_id() {
+    let upstream = Upstream::echo();
+    let site = Site::new(Setup::trustedoss(&upstream));
+    let (org, team) = (site.org(), site_team(&site));
+    let other = id(&site.cli(&["orgs", "create", "--name", &org, "--slug", "other"]).json());
+    let theirs = id(&site.cli(&["teams", "create", "--org", &other, "--name", &team]).json());
+    let create = ["users", "create", "--email", "boss@other.example", "--name", &org, "--org", &other];
+    let more = ["--role", "super_admin", "--password-stdin"];
+    site.cli_with(&[create.as_slice(), more.as_slice()].concat(), &format!("{PASSWORD}\n")).json();
+    let key = site.key_of("boss@other.example", &["--scope", "team", "--team-id", &theirs, "--name", &org]);
+    let program = site.serve();
+    assert_eq!(program.bearer(&key.text).verdict("/any/x"), "200");
+    let seen = upstream.last();
+    assert_eq!((seen.header("x-tenant-id"), seen.header("x-team-id")), (Some(&*other), Some(&*theirs)));
+    assert!(!upstream.record().contains(&org) && !upstream.record().contains(&team), "in no other header");
+    assert_eq!(program.bearer(&key.text).verdict(&format!("/teams/{team}/x")), "403 boundary_mismatch");
+}
+
 /// E147, P364: a person of one organization cannot be given a key in another's team.
 #[test]
 fn a_key_cannot_cross_organizations() {

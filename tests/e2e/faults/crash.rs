@@ -157,6 +157,29 @@ fn a_writer_killed_at_any_time_leaves_a_whole_store() {
     }
 }
 
+/// K292: `kill -9` in the middle of bringing the schema up to date, at any time: the next one finishes it.
+#[test]
+fn a_migration_that_is_killed_is_finished_by_the_next() {
+    let site = Site::new(Setup::bare("offload"));
+    let whole = site.count("schema_migrations");
+    let mut halfway = 0;
+    for round in 0_u64..24 {
+        for name in ["latchgate.db", "latchgate.db-wal", "latchgate.db-shm"] {
+            let _ = std::fs::remove_file(site.path(name));
+        }
+        let mut child = site.spawn(&["migrate"]);
+        // Later and later, from before it has begun until it is done.
+        thread::sleep(Duration::from_millis(round * round / 3));
+        let _ = child.kill();
+        halfway += u32::from(!child.wait().expect("its end").success());
+        site.plain(&["migrate"], "").ok();
+        assert_eq!(site.count("schema_migrations"), whole, "round {round}");
+        assert_eq!(site.count("pragma_integrity_check WHERE integrity_check = 'ok'"), 1, "round {round}");
+        assert_eq!(site.plain(&["audit", "verify"], "").code, 0, "round {round}");
+    }
+    assert!(halfway > 5, "{halfway} were killed");
+}
+
 /// H226: revoked, acknowledged, killed at once: dead after the restart; usage lost is at most a second's.
 #[test]
 fn an_acknowledged_revocation_survives_the_kill() {

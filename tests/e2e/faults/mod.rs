@@ -1,6 +1,10 @@
-//! What happens when something else goes wrong: damaged rows, a store out of reach, a process that dies.
+//! What happens when something else goes wrong: damaged rows, a store out of reach, a process that dies, more than there is
+//! room for.
 
 mod crash;
 mod machine;
+mod overload;
+mod panic;
 mod rows;
 mod store;
+mod upstreams;

@@ -71,6 +71,33 @@ fn an_unreadable_store_is_never_a_bad_key() {
     assert_eq!(gateway.key(&known.text).verdict("/api/x"), "200");
 }
 
+/// J287: all the keys that nobody remembers come back at once after an outage: each is served, with no second outage.
+#[test]
+fn a_herd_after_an_outage_is_served() {
+    let upstream = Upstream::echo();
+    let site = Site::new(Setup::trustedoss(&upstream));
+    let keys: Vec<String> = (0..16)
+        .map(|number| site.key(&["--scope", "org", "--name", &format!("key {number}")]).text)
+        .collect();
+    let gateway = Gateway::start(site);
+    let door = gateway.door();
+    // Each key from eight clients at once.
+    let ask_all = || {
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..8)
+                .flat_map(|_| &keys)
+                .map(|key| scope.spawn(move || door.bearer(key).verdict("/any/x")))
+                .collect();
+            asking.into_iter().map(|asked| asked.join().expect("an answer")).collect::<Vec<_>>()
+        })
+    };
+    gateway.break_store();
+    assert_eq!(ask_all(), vec!["503 store_unavailable"; 128]);
+    gateway.mend_store();
+    wait::until("the gateway heals", || door.bearer(&keys[0]).get("/any/x").status == 200);
+    assert_eq!(ask_all(), vec!["200"; 128]);
+}
+
 /// A file that was moved away, or replaced by a restored backup, still answers to whoever has it open. What is
 /// revoked from then on stands in another file, so the gateway must not take its own for the store.
 #[test]

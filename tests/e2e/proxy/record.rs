@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::{
-    program::{Program, Site},
+    program::{PASSWORD, Program, Site, run},
     rawup::{Answer, Gate, Upstream},
     setup::Setup,
     wait,
@@ -202,6 +202,55 @@ fn use_is_counted() {
     assert_eq!(site.cli(&["keys", "show", &key.id]).json()["usage_count"], 30, "flushed at the end");
 }
 
+/// E173: uses of a key cost one write now and then, and not one each.
+#[test]
+fn uses_are_written_together() {
+    let upstream = Upstream::echo();
+    let site = Site::new(Setup::offload(&upstream));
+    let key = site.key(&["--scopes", "scan:read"]);
+    let program = site.serve();
+    let written = |program: &Program| {
+        std::fs::metadata(program.site.path("latchgate.db-wal")).expect("the store's log").len()
+    };
+    assert_eq!(program.key(&key.text).verdict("/api/x"), "200");
+    let before = written(&program);
+    let mut client = program.gateway().connect();
+    let request = program.key(&key.text).request("GET", "/api/x");
+    for _ in 0..3000 {
+        assert_eq!(request.on(&mut client).status, 200);
+    }
+    wait::until("the uses to be written", || {
+        program.cli(&["keys", "show", &key.id]).json()["usage_count"] == 3001
+    });
+    // A transaction each would be 4 KiB at least.
+    let grown = written(&program).saturating_sub(before);
+    assert!(grown < 2 << 20, "3000 uses are {grown} bytes in the store's log");
+}
+
+/// M333: neither the command line nor the environment of a running gateway tells a secret; no command takes one as an
+/// argument.
+#[test]
+fn arguments_and_environment_tell_nothing() {
+    let upstream = Upstream::echo();
+    let site = Site::new(Setup::offload(&upstream));
+    let key = site.key(&["--scopes", "scan:read"]);
+    let secret = std::fs::read(site.path("secret.key")).expect("the secret");
+    let program = site.serve();
+    assert_eq!(program.key(&key.text).verdict("/api/x"), "200");
+    let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", program.pid())).expect("the process");
+    for name in ["cmdline", "environ"] {
+        let told = read(name);
+        let has = |part: &[u8]| told.windows(part.len()).any(|window| window == part);
+        assert!(!has(key.text.as_bytes()) && !has(&secret[..16]) && !has(PASSWORD.as_bytes()), "{name}");
+    }
+    let manual = run(["man"], "").ok().stdout;
+    for flag in ["--password", "--key", "--secret", "--token"] {
+        let bare = manual.replace("\\-", "-");
+        let takes = bare.split(flag).skip(1).any(|rest| !rest.starts_with(['-', 's']));
+        assert!(!takes, "{flag} takes a secret as an argument");
+    }
+}
+
 /// A blocked reader of the access log stops no request, and what is dropped is counted (I263).
 #[test]
 fn a_blocked_log_stops_nobody() {
@@ -313,7 +362,7 @@ fn requests_make_no_series() {
     assert!(after <= before + 8, "{before} series became {after}");
 }
 
-/// The ops port answers for the process and for its readiness, and nothing else; the gateway port has neither.
+/// M341: the ops port answers for the process and for its readiness, and nothing else; the gateway port has neither.
 #[test]
 fn the_ops_port_is_for_operators() {
     let upstream = Upstream::echo();
@@ -324,6 +373,11 @@ fn the_ops_port_is_for_operators() {
     assert_eq!(ops.get("/nope").status, 404);
     assert_eq!(ops.get("/api/x").status, 404);
     assert_eq!(ops.post("/metrics", "").status, 405);
+    for target in ["/debug", "/debug/pprof", "/debug/vars", "/config", "/env", "/trace", "/heapdump", "/quit"]
+    {
+        assert_eq!(ops.get(target).status, 404, "{target}");
+        assert_eq!(program.admin().anonymous().get(target).status, 404, "{target} on the admin port");
+    }
     assert!(ops.get("/metrics").header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
     for target in ["/metrics", "/livez", "/readyz", "/debug/pprof", "/v1/api-keys"] {
         assert_eq!(program.anonymous().verdict(target), "404 not_found", "{target} on the gateway port");

@@ -55,6 +55,34 @@ fn a_rate_is_kept_and_told() {
     assert_eq!(passed, 60, "idle time gives no more than one burst");
 }
 
+/// G198: what is over the limit is answered before its body is heard, and does not reach the upstream.
+#[test]
+fn what_is_over_the_limit_is_refused_before_its_body() {
+    let (upstream, gateway, key) = limited("2");
+    let caller = gateway.key(&key.text);
+    for _ in 0..2 {
+        assert_eq!(caller.post("/api/x", "body").status, 200);
+    }
+    let mut client = gateway.door().connect();
+    client.send(caller.request("POST", "/api/x").header("Content-Length", "1000000").bytes());
+    assert_eq!(client.receive().verdict(), "429 rate_limited");
+    assert_eq!(upstream.count(), 2);
+}
+
+/// G207: counts are kept in memory: a restart gives one burst, and no more than one.
+#[test]
+fn a_restart_gives_one_burst() {
+    let upstream = Upstream::echo();
+    let mut site = Site::new(Setup::offload(&upstream));
+    let key = site.key(&["--scopes", "scan:read", "--rate-limit-per-minute", "3"]);
+    for _ in 0..2 {
+        let program = site.serve();
+        let statuses: Vec<u16> = (0..5).map(|_| program.key(&key.text).get("/api/x").status).collect();
+        assert_eq!(statuses, [200, 200, 200, 429, 429]);
+        site = program.stop();
+    }
+}
+
 /// G192: a burst on many connections at once passes exactly the limit.
 #[test]
 fn a_race_passes_no_more_than_the_limit() {

@@ -404,6 +404,14 @@ impl Program {
         Door(self.ops)
     }
 
+    /// Another port, by its listener's name.
+    pub fn listener(&self, name: &str) -> Door {
+        let lines = self.messages().into_iter();
+        let announced = lines.filter(|line| line["msg"] == "listening").find(|line| line["listener"] == name);
+        let announced = announced.expect("it is announced");
+        Door(announced["address"].as_str().and_then(|text| text.parse().ok()).expect("an address"))
+    }
+
     /// Asks the gateway without a credential.
     pub fn anonymous(&self) -> super::request::Caller {
         self.gateway().anonymous()

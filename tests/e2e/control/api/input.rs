@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{World, ask, offload};
-use crate::support::rawc::Response;
+use crate::support::{rawc::Response, wrong::Wrong};
 
 /// I256: JSON that is meant to hurt is refused by its kind, and nothing is half done.
 #[test]
@@ -61,6 +61,43 @@ fn wrong_fields_are_named() {
     fields.sort_unstable();
     assert_eq!(fields, ["colour", "expires_at", "name", "scopes", "team_id"]);
     assert!(errors.to_string().contains("2026-11-21T09:30:00Z") && !answer.text().contains("osk_secret"));
+}
+
+/// E146: what a request may not say of an object it cannot say beside what it may; nothing is made or changed.
+#[test]
+fn nothing_is_assigned_along_with_the_rest() {
+    let world = World::new();
+    let key = world.team_key("whole");
+    let path = super::path_of(&key);
+    let before = ask(&world.root, "GET", &path, None).json();
+    let (count, mut wrong) = (world.program.site.count("api_keys"), Wrong::default());
+    let fields = json!({
+        "id": key["id"], "org_id": "other", "tenant_id": "other", "owner": "boss@other.example", "hash": "$2b$04$x",
+        "mac": "00", "prefix": "zzzzzzzz", "key": "tos_zzzzzzzz_0", "status": "active",
+        "created_at": "2020-01-01T00:00:00Z", "created_by": "boss@other.example", "last_used_at": null,
+        "revoked_at": null, "rotated_from": key["id"], "usage_count": 7, "rate_limit_per_minute": 1e18,
+        "scopes": ["root"], "permissions": ["*"], "role": "emperor"
+    });
+    for (field, value) in fields.as_object().expect("fields") {
+        let mut create = json!({ "name": "m", "scope": "org" });
+        create[field] = value.clone();
+        let mut change = json!({ "name": "changed" });
+        change[field] = value.clone();
+        for (method, path, body) in [("POST", "/v1/api-keys", &create), ("PATCH", &*path, &change)] {
+            let answer = ask(&world.root, method, path, Some(body));
+            let named = answer.status == 422 && answer.text().contains(&**field);
+            wrong.unless(named, || format!("{method} with {field}: {}", answer.text()));
+        }
+    }
+    for (path, field) in [("/v1/teams", "org_id"), ("/v1/users", "org_id"), ("/v1/teams", "id")] {
+        let mut body = json!({ "name": "m" });
+        body[field] = json!("other");
+        let answer = ask(&world.root, "POST", path, Some(&body));
+        wrong.unless(answer.verdict() == "422 invalid_field", || format!("{path} with {field}: {answer:?}"));
+    }
+    wrong.none("mass assignment");
+    assert_eq!(world.program.site.count("api_keys"), count);
+    assert_eq!(ask(&world.root, "GET", &path, None).json(), before);
 }
 
 /// L304: a body is JSON and says so; without one nothing needs to be said.

@@ -1,0 +1,217 @@
+//! `listen.redirect`: a port without TLS that sends every client to where there is TLS (308, RFC 9110 section 15.4.9).
+//!
+//! Where to is the operator's to say (`listen.public_url`), else the client's own `Host`, which has passed the gateway's
+//! narrow reading of hosts: without its port, because that is this one. What is asked for goes along byte for byte, if
+//! it is a path that all programs read alike; nothing else of the request is looked at. Each connection has one answer,
+//! and its number, size and time are bounded.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{CACHE_CONTROL, LOCATION, X_CONTENT_TYPE_OPTIONS},
+};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{places::Places, unread::Taken};
+use crate::{
+    domain::id::RequestId,
+    proxy::{
+        gateway::Gateway,
+        headers::{Malformed, X_REQUEST_ID, authority},
+        path::{MAX_TARGET, normal_form},
+        reject::Refusal,
+        wire::Watched,
+    },
+    runtime::tasks::{Stopped, Tasks},
+    telemetry::{access_log::AccessRecord, metrics::Level},
+};
+
+/// Serves the port, where there is one, until the group is asked to end.
+pub(super) fn begin(socket: Option<(TcpListener, SocketAddr)>, gateway: &Arc<Gateway>, tasks: &Tasks) {
+    let Some((listener, address)) = socket else { return };
+    let open = gateway.metrics.connections("redirect");
+    tasks.spawn("redirect listener", accept(listener, Arc::clone(gateway), open, tasks.clone()));
+    tracing::info!(listener = "redirect", %address, "listening");
+}
+
+async fn accept(listener: TcpListener, gateway: Arc<Gateway>, level: Arc<Level>, tasks: Tasks) {
+    let places = Places::new(CONNECTIONS, OF_ONE_ADDRESS);
+    let mut stopped = tasks.stopped();
+    loop {
+        let next = async {
+            // Beyond the limit the kernel's backlog waits, not our memory.
+            let one = places.free().await;
+            (listener.accept().await, one)
+        };
+        let (accepted, one) = tokio::select! {
+            next = next => next,
+            () = &mut stopped => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let ip = peer.ip().to_canonical();
+                let shared = gateway.snapshot().trusted_proxies.contains(ip);
+                let Some(place) = one.and_then(|one| places.give(one, ip, shared)) else { continue };
+                let served = connection(stream, ip, Arc::clone(&gateway), tasks.stopped());
+                let open = level.hold();
+                tasks.spawn("redirect connection", async move {
+                    served.await;
+                    drop((open, place));
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the port for redirects cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, ip: IpAddr, gateway: Arc<Gateway>, stopped: Stopped) {
+    let limits = gateway.snapshot().limits.clone();
+    let head_bytes = limits.header_bytes.as_usize();
+    let (wire, watch) = Watched::new(Taken::new(stream, ANSWER_TIME), head_bytes);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        watch.mark(&mut request);
+        let answer = answer(&request, ip, &gateway);
+        async move { Ok::<_, Infallible>(answer.map(Full::new)) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(usize::from(limits.header_count))
+        .max_buf_size(head_bytes)
+        // Whoever follows has no further use for this connection.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut serving = pin!(serving);
+    tokio::select! {
+        // What went wrong here is the client's connection, and nobody's concern.
+        _ = &mut serving => return,
+        () = stopped => {}
+        () = tokio::time::sleep(LIFETIME) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(LAST_ANSWER, serving).await;
+}
+
+/// The answer, written down as every other is.
+fn answer<B>(request: &Request<B>, ip: IpAddr, gateway: &Gateway) -> Response<Bytes> {
+    let (now, snapshot) = (gateway.clock.now(), gateway.snapshot());
+    let id = HeaderValue::try_from(RequestId::new(now).to_string());
+    let id = id.unwrap_or(HeaderValue::from_static("unknown"));
+    let mut line = AccessRecord::new(now, request.method().clone());
+    line.asked_for(request.uri());
+    (line.route, line.client_ip) = (Some("redirect".into()), Some(ip));
+    let place = place(request, snapshot.public_url.as_ref());
+    let mut response = place.map_or_else(
+        |refusal| {
+            line.outcome = refusal.code();
+            refusal.response(&snapshot.rules.profile, &id)
+        },
+        |place| {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, place);
+            // Browsers keep a 308 for as long as they like, a mistaken one too.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+            response
+        },
+    );
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_REQUEST_ID, id.clone());
+    (line.status, line.request_id) = (response.status(), Some(id));
+    gateway.log.push(line);
+    response
+}
+
+/// Where the same thing is to be had over TLS.
+fn place<B>(request: &Request<B>, public_url: Option<&Uri>) -> Result<HeaderValue, Refusal> {
+    let own = authority(request)?;
+    let asked = request.uri().path_and_query().ok_or(Refusal::PathAmbiguous)?;
+    if asked.as_str().len() > MAX_TARGET {
+        return Err(Refusal::UriTooLong);
+    }
+    normal_form(asked.path()).map_err(|_| Refusal::PathAmbiguous)?;
+    if !asked.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::PathAmbiguous);
+    }
+    let host = match (public_url.and_then(Uri::authority), &own) {
+        (Some(public), _) => public.as_str(),
+        (None, Some(own)) => &own.host,
+        (None, None) => return Err(Malformed::HostMissing.into()),
+    };
+    HeaderValue::try_from(format!("https://{host}{asked}")).map_err(|_| Refusal::PathAmbiguous)
+}
+
+/// Each is there for one answer.
+const CONNECTIONS: usize = 512;
+/// Nobody keeps all others out. What comes from a trusted proxy comes from many.
+const OF_ONE_ADDRESS: usize = 64;
+const LIFETIME: Duration = Duration::from_secs(30);
+/// How long a client may take to read an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// Out of file descriptors: others must close some first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(target: &str, host: Option<&str>, public_url: Option<&str>) -> Result<String, &'static str> {
+        let mut request = Request::builder().uri(target);
+        request = match host {
+            Some(host) => request.header("host", host),
+            None => request.version(http::Version::HTTP_10),
+        };
+        let public_url = public_url.map(|url| url.parse().unwrap());
+        let place = place(&request.body(()).unwrap(), public_url.as_ref());
+        place.map(|place| place.to_str().unwrap().to_owned()).map_err(|refusal| refusal.code())
+    }
+
+    #[test]
+    fn the_same_thing_is_to_be_had_over_tls() {
+        for (target, host, expected) in [
+            ("/", "gw.example", "https://gw.example/"),
+            (
+                "/a%41/%7e;x?q=%2F&&'//evil.example",
+                "gw.example",
+                "https://gw.example/a%41/%7e;x?q=%2F&&'//evil.example",
+            ),
+            ("/x", "GW.example.:8080", "https://gw.example/x"),
+            ("/x", "[2001:DB8::1]:80", "https://[2001:db8::1]/x"),
+            ("http://other.example?x", "gw.example", "https://other.example/?x"),
+        ] {
+            assert_eq!(told(target, Some(host), None).as_deref(), Ok(expected), "{target} {host}");
+        }
+        let public = Some("https://gate.example.com:8443");
+        for host in [Some("evil.example"), None] {
+            assert_eq!(told("/x?y", host, public).as_deref(), Ok("https://gate.example.com:8443/x?y"));
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_goes_nowhere() {
+        for target in ["//evil.example/", "/a/../b", "/%2e%2e/x", "/a\\b", "/a%0d%0aSet-Cookie:x", "*"] {
+            assert_eq!(told(target, Some("gw"), None), Err("path_ambiguous"), "{target}");
+        }
+        for host in ["evil.example/x", "a@evil.example", "a b", "evil.example,b", "gw:x", ""] {
+            assert_eq!(told("/x", Some(host), None), Err("request_malformed"), "{host}");
+        }
+        assert_eq!(told("/x", None, None), Err("request_malformed"));
+        assert_eq!(told(&format!("/{}", "x".repeat(MAX_TARGET)), Some("gw"), None), Err("uri_too_long"));
+    }
+}
