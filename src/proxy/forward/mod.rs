@@ -5,7 +5,8 @@
 //!
 //! When a request may be tried again (RFC 9110 section 9.2.2): always while no byte of it has left, which hyper
 //! tells by giving it back; afterwards only when its method is idempotent and it has no body. A body that was
-//! begun is gone and is never sent twice.
+//! begun is gone and is never sent twice. Targets that refuse a connection cost nothing but that: each is passed
+//! over once, whatever `retries` says.
 
 mod error;
 mod request_body;
@@ -41,7 +42,7 @@ pub use self::{
 use super::{
     body::Inbound,
     headers::{HeaderRules, binds_connection},
-    upstream::{ConnectError, Connection, Tried, Upstream, is_unprocessed},
+    upstream::{ConnectError, Connection, Kind, Tried, Upstream, is_unprocessed},
 };
 use crate::{
     config::Protocol,
@@ -139,17 +140,22 @@ async fn answer(
     let again = if may_repeat { copy(&request) } else { None };
     let mut tried = Tried::default();
     let mut failure = ForwardError::Unreachable(ConnectError::Nowhere);
-    let mut fresh = false;
+    let usual = if again.is_some() && idempotent { Kind::Any } else { Kind::Certain };
+    let mut kind = usual;
     upstream.earn_retry();
     upstream.known().await;
     while let Some((target, pool)) = upstream.choose(tried) {
-        let mut connection = match upstream.connection(&pool, fresh).await {
+        let mut connection = match upstream.connection(&pool, kind).await {
             Ok(connection) => connection,
             Err(error) => {
                 tried.add(target);
+                kind = usual;
+                let slow = error.is_slow();
                 failure = error.into();
-                let Some(left) = retries.checked_sub(1).filter(|_| upstream.spend_retry()) else { break };
-                retries = left;
+                if slow {
+                    let Some(left) = retries.checked_sub(1).filter(|_| upstream.spend_retry()) else { break };
+                    retries = left;
+                }
                 continue;
             }
         };
@@ -185,8 +191,8 @@ async fn answer(
         }
         // It may have been closing as we wrote, and others with it: another target is sure not to be restarting at the
         // same moment; where there is none, a new connection tells.
-        fresh = connection.is_reused() && !upstream.has_another(tried, target);
-        if !fresh {
+        kind = if connection.is_reused() && !upstream.has_another(tried, target) { Kind::New } else { usual };
+        if kind != Kind::New {
             tried.add(target);
         }
         let Some((next, left)) = next.zip(retries.checked_sub(1)).filter(|_| upstream.spend_retry()) else {

@@ -21,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-pub(super) use self::http2::is_unprocessed;
 use self::{balance::Turn, pool::Pool};
 pub use self::{
     fleet::{Fleet, FleetError, Fleets},
@@ -29,6 +28,7 @@ pub use self::{
     pool::{ConnectError, Connection},
     resolve::{Looking, Resolve, System, Tending},
 };
+pub(super) use self::{http2::is_unprocessed, pool::Kind};
 use crate::{config, proxy::route::Routes};
 
 /// The upstreams of all routes.
@@ -163,9 +163,9 @@ impl Upstream {
         self.pools.borrow().list.iter().enumerate().any(|(at, pool)| !tried.contains(at) && serves(pool))
     }
 
-    /// A connection to that place; one that is idle, or a new one, which may be insisted upon.
-    pub(super) async fn connection(&self, pool: &Rc<Pool>, fresh: bool) -> Result<Connection, ConnectError> {
-        let outcome = pool.connection(self.config().timeouts.connect, fresh).await;
+    /// A connection to that place.
+    pub(super) async fn connection(&self, pool: &Rc<Pool>, kind: Kind) -> Result<Connection, ConnectError> {
+        let outcome = pool.connection(self.config().timeouts.connect, kind).await;
         if let Err(
             error @ (ConnectError::Failed(_)
             | ConnectError::NoHttp2(_)
@@ -250,17 +250,21 @@ impl Upstream {
     }
 }
 
-/// Targets that were tried for one request. Behind the 64th nobody remembers; they may be tried again.
+/// Targets that were tried for one request. Behind the 64th nobody remembers, and after so many it is enough.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tried(u64);
+pub(super) struct Tried {
+    which: u64,
+    count: u32,
+}
 
 impl Tried {
     pub(super) fn add(&mut self, target: usize) {
-        self.0 |= bit(target);
+        self.which |= bit(target);
+        self.count += 1;
     }
 
     fn contains(self, target: usize) -> bool {
-        self.0 & bit(target) != 0
+        self.which & bit(target) != 0 || self.count >= u64::BITS
     }
 }
 
@@ -304,5 +308,7 @@ mod tests {
         tried.add(63);
         tried.add(64);
         assert!(tried.contains(0) && tried.contains(63) && !tried.contains(1) && !tried.contains(64));
+        (3..64).for_each(|_| tried.add(64));
+        assert!(tried.contains(64) && tried.contains(1), "it goes on for ever");
     }
 }

@@ -53,6 +53,17 @@ struct Idle {
     since: u32,
 }
 
+/// Which connection is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::proxy) enum Kind {
+    /// One that is idle, or else a new one.
+    Any,
+    /// The same for a request that cannot be sent twice: an idle one is looked at once more before it is taken.
+    Certain,
+    /// One that nobody has used.
+    New,
+}
+
 /// Why there is no connection; no byte of the request has left.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -74,6 +85,13 @@ pub enum ConnectError {
     /// All that `max_connections` allows were in use for that long.
     #[error("all connections to the upstream are in use")]
     Crowded,
+}
+
+impl ConnectError {
+    /// Whether it took its time to find out.
+    pub(in crate::proxy) const fn is_slow(&self) -> bool {
+        matches!(self, Self::Slow | Self::Crowded)
+    }
 }
 
 impl Pool {
@@ -118,11 +136,11 @@ impl Pool {
         news
     }
 
-    /// An idle connection, unless `fresh`, or a new one. Each of the waits, for a slot and for the connection, ends after `patience`.
+    /// A connection. Each of the waits, for a slot and for the connection, ends after `patience`.
     pub(super) async fn connection(
         self: &Rc<Self>,
         patience: Duration,
-        fresh: bool,
+        kind: Kind,
     ) -> Result<Connection, ConnectError> {
         if let Some(lines) = &self.lines {
             return self.stream(lines, patience).await;
@@ -131,7 +149,13 @@ impl Pool {
             Some(slots) => Some(self.slot(slots, patience).await?),
             None => None,
         };
-        if !fresh && let Some(sender) = self.take_idle() {
+        if kind == Kind::Certain && self.has_idle() {
+            // Lets the runtime look at its sockets, and hyper at what they say: an end that has arrived is seen.
+            tokio::task::yield_now().await;
+        }
+        if kind != Kind::New
+            && let Some(sender) = self.take_idle()
+        {
             return Ok(Connection::new(self, Line::Alone(sender), slot, true));
         }
         let sender = match timeout(patience, self.open()).await {
@@ -170,6 +194,10 @@ impl Pool {
         self.avoided_at.set(None);
         let reused = stream.reused;
         Ok(Connection::new(self, Line::Shared(stream), None, reused))
+    }
+
+    fn has_idle(&self) -> bool {
+        !self.idle.borrow().is_empty()
     }
 
     /// The most recently used one that is still there.

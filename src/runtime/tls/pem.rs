@@ -21,6 +21,9 @@ pub enum PemError {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
+    /// It is none: a folder, or a pipe, whose end nobody could wait for.
+    #[error("is no file")]
+    NoFile,
     /// It is far longer than any bundle of certificates.
     #[error("has more than {LONGEST_FILE} bytes")]
     TooLong,
@@ -83,6 +86,9 @@ pub fn authorities(path: &Path) -> Result<RootCertStore, PemError> {
 
 /// Wiped when dropped: it may hold a key.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PemError> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(PemError::NoFile);
+    }
     let file = fs::File::open(path)?;
     // Room for all of it at once: a vector that grows leaves copies behind.
     let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(LONGEST_FILE);
@@ -126,6 +132,17 @@ mod tests {
         assert_eq!(authorities(both.path()).unwrap().len(), 2);
     }
 
+    /// A pipe would be waited for, and with it everybody who asks for certificates.
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("key.pem");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), folder.path()] {
+            assert!(matches!(private_key(path), Err(PemError::NoFile)), "{}", path.display());
+        }
+    }
+
     #[test]
     fn what_cannot_be_used_is_said() {
         let (certificate, key) = pair();
@@ -133,7 +150,9 @@ mod tests {
         assert!(matches!(certificates(only_key.path()), Err(PemError::NoCertificate)));
         assert!(matches!(private_key(only_certificate.path()), Err(PemError::NoKey)));
         assert!(matches!(certificates(Path::new("/nowhere")), Err(PemError::Unreadable(_))));
-        assert!(matches!(certificates(Path::new("/dev/zero")), Err(PemError::TooLong)));
+        assert!(matches!(certificates(Path::new("/dev/zero")), Err(PemError::NoFile)));
+        let long = file(&" ".repeat(LONGEST_FILE + 1));
+        assert!(matches!(certificates(long.path()), Err(PemError::TooLong)));
         let cut = file(certificate.trim_end().trim_end_matches("-----END CERTIFICATE-----"));
         assert!(matches!(certificates(cut.path()), Err(PemError::NotPem)));
         let locked = file(&key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));

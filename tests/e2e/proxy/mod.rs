@@ -37,6 +37,8 @@ mod upgrade;
 mod upstream;
 mod upstream_h2;
 mod upstream_health;
+mod upstream_phases;
+mod upstream_restart;
 mod webhook;
 
 pub use self::credential::checksum;

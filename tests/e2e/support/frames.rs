@@ -112,7 +112,17 @@ impl Wire {
 
     /// Only the connection.
     pub fn silent(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("connect to the gateway");
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("connect to the gateway"))
+    }
+
+    /// A server's side, once the preface is read: its empty SETTINGS are sent.
+    pub fn accepted(stream: TcpStream) -> Self {
+        let mut wire = Self::over(stream);
+        wire.frame(SETTINGS, 0, 0, &[]);
+        wire
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Self { stream, buffer: Vec::new(), patience: PATIENCE, seen: Vec::new(), acked: 0 }

@@ -4,6 +4,7 @@ pub mod asker;
 pub mod authenticator;
 pub mod bend;
 pub mod browser;
+pub mod copies;
 pub mod frames;
 pub mod front;
 pub mod gateway;

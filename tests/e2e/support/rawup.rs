@@ -166,12 +166,9 @@ impl Upstream {
         Self::on(TcpListener::bind("127.0.0.1:0").expect("a port for the upstream"), script)
     }
 
-    /// Ends it in the middle of everything, and after this pause starts one at the same address that answers `ok`.
-    pub fn restarted(&self, address: SocketAddr, pause: Duration) -> Self {
-        self.end();
-        thread::sleep(pause);
-        let listener = wait::for_some("the upstream's port", || TcpListener::bind(address).ok());
-        Self::on(listener, |_| Answer::ok("ok"))
+    /// At this address, which has to be free.
+    pub fn at(address: SocketAddr, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind(address).expect("the upstream's port"), script)
     }
 
     fn on(listener: TcpListener, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
@@ -229,6 +226,11 @@ impl Upstream {
     /// Connections ever accepted.
     pub fn connections(&self) -> usize {
         self.seen.state().streams.len()
+    }
+
+    /// Connections that have not ended.
+    pub fn open_connections(&self) -> usize {
+        self.seen.state().streams.iter().flatten().count()
     }
 
     /// All that came, on all connections.
