@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Version, header::HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header::HOST};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -29,6 +29,7 @@ use crate::{
         reject::Refusal,
         route::{Match, Routes},
     },
+    runtime::client_ip::{self, Connection, Source, X_FORWARDED_FOR},
     store::Store,
     telemetry::metrics::Metrics,
 };
@@ -41,8 +42,10 @@ pub struct Question {
     pub path: String,
     /// Its `Host`.
     pub host: Option<String>,
-    /// From where.
-    pub client: IpAddr,
+    /// The other end of its connection.
+    pub peer: IpAddr,
+    /// Its lines of `X-Forwarded-For`.
+    pub forwarded_for: Vec<String>,
     /// The key it carries.
     pub key: Option<Zeroizing<String>>,
 }
@@ -130,6 +133,42 @@ impl Trace {
         Stop::Refused(refusal)
     }
 
+    /// Whose request it is, and by which hop that is known.
+    fn client(&mut self, config: &Config, question: &Question) -> Result<Option<IpAddr>, Stop> {
+        let trusted = &config.listen.trusted_proxies;
+        let mut headers = HeaderMap::new();
+        for line in &question.forwarded_for {
+            let value = HeaderValue::from_bytes(line.as_bytes())
+                .map_err(|error| self.fail("client", error.to_string(), Refusal::Unreadable))?;
+            headers.append(X_FORWARDED_FOR, value);
+        }
+        let seen = client_ip::client(Connection::from(question.peer), &headers, |ip| trusted.contains(ip));
+        let peer = question.peer;
+        let found = match (seen.source, seen.address) {
+            (Source::Hop(hop), Some(address)) if trusted.contains(address) => {
+                format!(
+                    "{address}, entry {hop} from the right of X-Forwarded-For: all of them are trusted proxies"
+                )
+            }
+            (Source::Hop(hop), Some(address)) => format!(
+                "{address}, entry {hop} from the right of X-Forwarded-For: the first that is no trusted proxy"
+            ),
+            (Source::Unreadable(hop), _) => {
+                format!(
+                    "nobody: entry {hop} from the right of X-Forwarded-For is no address, and passes no network"
+                )
+            }
+            _ if seen.peer_trusted => format!("{peer}, a trusted proxy that names nobody"),
+            _ if question.forwarded_for.is_empty() => format!("{peer}, the other end of the connection"),
+            _ => format!(
+                "{peer}, the other end of the connection: it is not in listen.trusted_proxies, so its \
+                 X-Forwarded-For is not believed"
+            ),
+        };
+        self.pass("client", found);
+        Ok(seen.address)
+    }
+
     async fn follow(
         &mut self,
         config: &Config,
@@ -138,10 +177,11 @@ impl Trace {
         clock: &Clock,
         question: &Question,
     ) -> Result<(), Stop> {
-        self.pass("client", format!("{}, as given; a trusted proxy may name another", question.client));
-        let request = question
-            .request()
-            .map_err(|error| self.fail("request", error.to_string(), Refusal::PathAmbiguous))?;
+        let client = self.client(config, question)?;
+        let request = question.request().map_err(|error| {
+            let text = format!("{error}: a path begins with `/`, a host is a name with or without a port");
+            self.fail("request", text, Refusal::PathAmbiguous)
+        })?;
         let host = headers::authority(&request)
             .map_err(|error| self.fail("host", error.to_string(), error.into()))?
             .map(|authority| authority.host);
@@ -161,7 +201,6 @@ impl Trace {
         }
 
         let now = clock.now();
-        let client = Some(question.client.to_canonical());
         if matched.action.public {
             self.pass("credential", "none is needed");
             let _ = access::decide(None, &matched.action, client, now)

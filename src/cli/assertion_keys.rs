@@ -12,7 +12,7 @@ const COLUMNS: &[Column] = &[
     Column::time("SIGNS FROM", "signs_from"),
 ];
 
-/// Look at the keys that sign assertions ([identity] assertion), and replace them
+/// Look at the keys that sign assertions (identity.assertion), and replace them
 #[derive(Debug, Subcommand)]
 pub(crate) enum AssertionKeys {
     /// List every key that backends may meet, the first to sign first

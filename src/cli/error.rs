@@ -11,7 +11,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
-use super::output::harmless;
+use super::{open, output::harmless};
 use crate::{
     config::{ConfigError, ConfigErrors},
     control::{api::Refused, service::ServiceError},
@@ -66,6 +66,7 @@ impl Failure {
     pub(crate) fn configuration(errors: &ConfigErrors) -> Self {
         let faults = errors.iter().map(|error| {
             let next = match (&*error.key, &*error.example) {
+                ("", "") if error.problem.contains("Permission denied") => open::ANOTHER_USER.to_owned(),
                 ("", "") => "name the right file with --config, or let `latchgate init` write one".to_owned(),
                 (_, "") => "correct or remove it, then try `latchgate check --config FILE`".to_owned(),
                 (_, example) => format!("for example\n{example}"),

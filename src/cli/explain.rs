@@ -41,9 +41,12 @@ pub(crate) struct Explain {
     /// The host it is for; without it only routes for any host can match
     #[arg(long)]
     host: Option<String>,
-    /// The client's address
+    /// The other end of the connection: the client, or the proxy in front
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     ip: IpAddr,
+    /// An X-Forwarded-For as it would arrive; may be given more than once
+    #[arg(long, value_name = "LINE")]
+    forwarded_for: Vec<String>,
     /// Read the key that the request carries from stdin; without it it carries none
     #[arg(long)]
     key_stdin: bool,
@@ -56,8 +59,14 @@ impl Explain {
         let config = open::load(&self.config.path)?.config;
         let secret = open::root_secret(&config)?;
         let key = if self.key_stdin { Some(secrets::line_of_stdin("the key", "--key-stdin")?) } else { None };
-        let question =
-            Question { method: self.method, path: self.path, host: self.host, client: self.ip, key };
+        let question = Question {
+            method: self.method,
+            path: self.path,
+            host: self.host,
+            peer: self.ip,
+            forwarded_for: self.forwarded_for,
+            key,
+        };
         let clock = Clock::system();
         let metrics = Metrics::new()
             .map_err(|error| Failure::failed(error, "report it as a defect, with the command you ran"))?;

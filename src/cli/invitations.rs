@@ -89,7 +89,10 @@ impl Invitations {
                 let plane = plane.within(org.as_deref()).await?;
                 let team = plane.maybe_id(TEAM, team_id.as_deref()).await?;
                 let list = names::places(&plane, printer.list(COLUMNS)).await?;
-                let none = "Nobody was invited there: latchgate invitations create --email EMAIL --role ROLE";
+                let none = match &team {
+                    Some(_) => "Nobody was invited into that team: latchgate invitations create --email EMAIL --role ROLE",
+                    None => "Nobody was invited into the organization itself; --team-id TEAM lists who was into a team",
+                };
                 plane.print(Question::get(&invitations(team.as_deref())), list, none).await
             }),
             Self::Revoke { invitation, target } => target.work(async |plane, mut printer| {

@@ -1,6 +1,6 @@
 //! From `--config FILE` to something to work with.
 
-use std::{error::Error, fs, path::Path, sync::Arc};
+use std::{error::Error, fs, io::ErrorKind, path::Path, sync::Arc};
 
 use super::error::Failure;
 use crate::{
@@ -35,13 +35,18 @@ pub(crate) fn root_secret(config: &Config) -> Result<Secret, Failure> {
          secret have to be rotated."
     );
     let bytes = fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
-        Failure::usage(format_args!("{origin}: store.secret_file: cannot read {shown}: {error}"), &new)
+        let next = if error.kind() == ErrorKind::PermissionDenied { ANOTHER_USER } else { &new };
+        Failure::usage(format_args!("{origin}: store.secret_file: cannot read {shown}: {error}"), next)
     })?;
     let root = RootSecret::parse(&bytes).map_err(|error| {
         Failure::usage(format_args!("{origin}: store.secret_file: {shown}: {error}"), new)
     })?;
     Ok(Secret { root, warning: readable_by_others(path) })
 }
+
+/// What to do where only the right of this user is missing. A new secret is never the answer.
+pub(super) const ANOTHER_USER: &str =
+    "run this as the user that the file belongs to, such as: sudo -u latchgate latchgate ...";
 
 #[cfg(unix)]
 fn readable_by_others(path: &Path) -> Option<Warning> {

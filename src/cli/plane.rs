@@ -148,6 +148,7 @@ impl Plane {
         if is_id(named) {
             return self.ask(Question::get(&[noun.path, named])).await;
         }
+        let named = if noun.name == KEY.name { public_part(named) } else { named };
         let mut found = Vec::new();
         let list = Question::get(&[noun.path]).with(noun.name, named);
         self.each(list, |item| {
@@ -185,6 +186,18 @@ impl Plane {
         }
     }
 }
+
+/// Whoever has seen a key leak pastes all of it; it is named by its public characters, and the rest is not repeated.
+fn public_part(named: &str) -> &str {
+    let mut parts = named.rsplit('_');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(secret), Some(public), Some(_)) if secret.len() >= SHORTEST_SECRET => public,
+        _ => named,
+    }
+}
+
+/// Public parts are shorter.
+const SHORTEST_SECRET: usize = 16;
 
 /// A text field of an object; empty where there is none.
 pub(crate) fn text<'v>(object: &'v Value, field: &str) -> &'v str {

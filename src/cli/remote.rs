@@ -15,7 +15,7 @@ use super::{
     output::harmless,
     secrets::Token,
 };
-use crate::control::api::{Question, Refused};
+use crate::control::api::{Question, Refused, TITLE};
 
 /// A server, and the token to show it.
 pub(crate) struct Remote {
@@ -70,6 +70,20 @@ impl Remote {
     pub(crate) async fn ask(&self, question: &Question) -> Result<Value, Failure> {
         let answer = self.answer(question).await?;
         self.read(question, answer)
+    }
+
+    /// Whether the admin API is there. A password is sent to nothing else: on another port a route may take it, and a
+    /// backend behind it.
+    pub(crate) async fn greet(&self) -> Result<(), Failure> {
+        let answer = self.answer(&Question::get(&["openapi.json"])).await?;
+        let title = answer.json.as_ref().map(|json| &json["info"]["title"]);
+        if answer.status.is_success() && title.is_some_and(|title| title == TITLE) {
+            return Ok(());
+        }
+        Err(Failure::failed(
+            format_args!("--server {}: the admin API is not there, so nothing was sent", self.base),
+            "name the address of listen.admin, such as https://gate.example.com:8081",
+        ))
     }
 
     /// The same; none: the password is right, and a code has to be sent, too.
@@ -289,6 +303,9 @@ fn address(text: &str, insecure_http: bool) -> Result<Url, Failure> {
             "for example --server https://gate.example.com:8081",
         )
     };
+    if !text.contains("://") {
+        return Err(wrong("expected an address that begins with https:// or http://"));
+    }
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
         return Err(wrong("expected an address that begins with https:// or http://"));

@@ -81,7 +81,7 @@ impl SecondFactor {
                 }
                 note(
                     "Let an authenticator app take in this address, or type the secret into it; both are shown this once.\n\
-                     Then: latchgate sessions second-factor confirm",
+                     Then, with the same --server: latchgate sessions second-factor confirm",
                 );
                 printer.text(&format!("{}\n{}", harmless(text(&begun, "uri")), harmless(text(&begun, "secret"))))
             }),

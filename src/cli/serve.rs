@@ -1,5 +1,7 @@
 //! `latchgate serve`: the gateway itself.
 
+use std::io::ErrorKind;
+
 use clap::Args;
 
 use super::{args::ConfigFile, error::Failure, open};
@@ -40,6 +42,14 @@ pub(super) fn ended(error: &RunError, by_flag: bool) -> Failure {
 /// A gateway that did not start.
 pub(super) fn unstarted(error: &StartError, by_flag: bool) -> Failure {
     match error {
+        StartError::Listen { key, error: cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+            Failure::failed(
+                error,
+                format!(
+                    "ports below 1024 need a right: let systemd open them (deploy/systemd), or set {key} higher"
+                ),
+            )
+        }
         StartError::Listen { key, .. } => {
             let flag = key.rsplit('.').next().unwrap_or(key);
             let next = if by_flag {
@@ -48,6 +58,9 @@ pub(super) fn unstarted(error: &StartError, by_flag: bool) -> Failure {
                 format!("end what listens there, or choose another address with the key {key}")
             };
             Failure::failed(error, next)
+        }
+        StartError::SecretFile { error: cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+            Failure::usage(error, open::ANOTHER_USER)
         }
         StartError::SecretFile { .. } | StartError::Secret { .. } => {
             Failure::usage(error, "`latchgate init` writes one; it holds 32 random bytes")

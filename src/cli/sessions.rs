@@ -99,6 +99,7 @@ impl Sessions {
         match self {
             Self::SignIn { email, password_stdin, code, there } => {
                 there.work(None, async |remote, mut printer| {
+                    remote.greet().await?;
                     // Asked for only now: a wrong address costs no typing.
                     let password = password(&email, password_stdin)?;
                     let question = Question::to(Method::POST, &SESSION).with("email", email);

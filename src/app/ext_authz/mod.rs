@@ -2,7 +2,7 @@
 //!
 //! A port of its own, for proxies alone: whoever is neither on this machine nor in `listen.trusted_proxies` is not
 //! spoken to. Connections, calls on each and the size of a call are bounded. The decisions themselves are made where all
-//! are, by a worker ([`desk`]); this file only speaks gRPC. Everything that is no clear yes is an answer of its own
+//! are, by a worker (`desk`); this file only speaks gRPC. Everything that is no clear yes is an answer of its own
 //! with a status, never an error of the call: what an Envoy makes of those is its own configuration
 //! (`failure_mode_allow`).
 

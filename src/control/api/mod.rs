@@ -64,7 +64,7 @@ pub use self::{
     asked::AsSent,
     caller::{Head, Node, Pending, Presented, PresentedAs, Proved, Signature},
     error::{Refused, Unproved, Wrong},
-    openapi::document,
+    openapi::{TITLE, document},
     operator::{Question, operate},
 };
 use self::{

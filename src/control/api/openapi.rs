@@ -10,6 +10,9 @@ use super::{
 };
 use crate::domain::{profile::Compat, session::cookie_name};
 
+/// What the document is called, by which a client knows that it has found the API.
+pub const TITLE: &str = "Latchgate admin API";
+
 /// The document of what a platform has that imitates these interfaces; with all of them it is the whole.
 pub fn document(compat: &[Compat]) -> Value {
     let mut schemas = Map::new();
@@ -31,7 +34,7 @@ pub fn document(compat: &[Compat]) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Latchgate admin API",
+            "title": TITLE,
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Keys, and what they stand on. Times are RFC 3339 UTC, ids UUIDs, errors RFC 9457 problem details with a stable `code`. What is not the caller's to know of is 404.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },

@@ -1,7 +1,7 @@
 //! The decision for another proxy: the same path without the forwarding.
 //!
 //! nginx (`auth_request`), Traefik and Caddy (forward auth) and Envoy (`ext_authz`) ask before they forward a request
-//! themselves. What they ask about is brought into the form of a request to this gateway ([`question`]) and goes the
+//! themselves. What they ask about is brought into the form of a request to this gateway (`question`) and goes the
 //! way of one: normal form, route, credential, decision, limits, with the same refusals. Let in, the answer says who it
 //! is in the headers that an upstream would have got; a configured name that is not there has no value, and the proxy
 //! has to remove what the client sent under it.

@@ -45,3 +45,44 @@ fn it_agrees_with_the_gateway() {
     wrong.none("an explanation");
     assert_eq!(upstream.count(), 2);
 }
+
+/// F176 to F178: which hop is the client, and why the others are not believed; the gateway itself agrees.
+#[test]
+fn it_shows_which_hop_was_used() {
+    let upstream = Upstream::echo();
+    let setup = Setup::offload(&upstream)
+        .set("listen.trusted_proxies", toml::Value::from(vec!["127.0.0.0/8", "10.0.0.0/8"]));
+    let site = Site::new(setup);
+    let key = site.key(&["--scopes", "scan:read", "--allowed-ips", "203.0.113.0/24"]);
+    let program = site.serve();
+    let mut wrong = Wrong::default();
+    for (peer, lines, told, allowed) in [
+        ("127.0.0.1", &["203.0.113.5, 10.1.1.1"][..], "203.0.113.5, entry 2 from the right", true),
+        ("127.0.0.1", &["203.0.113.5", "198.51.100.7"], "198.51.100.7, entry 1 from the right", false),
+        ("127.0.0.1", &["203.0.113.5, unknown"], "nobody: entry 1 from the right", false),
+        (
+            "127.0.0.1",
+            &["10.0.0.9, 10.0.0.8"],
+            "10.0.0.9, entry 2 from the right of X-Forwarded-For: all",
+            false,
+        ),
+        ("127.0.0.1", &[], "127.0.0.1, a trusted proxy that names nobody", false),
+        ("198.51.100.7", &["203.0.113.5"], "is not in listen.trusted_proxies", false),
+        ("203.0.113.5", &[], "203.0.113.5, the other end of the connection", true),
+    ] {
+        let mut arguments = vec!["explain", "--path", "/api/x", "--ip", peer, "--key-stdin"];
+        arguments.extend(lines.iter().flat_map(|line| ["--forwarded-for", line]));
+        let said = program.site.plain(&arguments, &format!("{}\n", key.text)).stdout;
+        let verdict = said.contains("\nforwarded");
+        wrong.unless(said.contains(told) && verdict == allowed, || format!("{peer} {lines:?}: {said}"));
+        if peer == "127.0.0.1" {
+            let mut request = program.key(&key.text).request("GET", "/api/x");
+            for line in lines {
+                request = request.header("X-Forwarded-For", line);
+            }
+            let passed = request.send().status == 200;
+            wrong.unless(passed == allowed, || format!("{lines:?}: the gateway says {passed}"));
+        }
+    }
+    wrong.none("an explanation of the client");
+}

@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod import;
 mod init;
+mod mistakes;
 mod permissions;
 mod remote;
 mod serve;

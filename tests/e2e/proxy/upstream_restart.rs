@@ -21,7 +21,7 @@ use crate::support::{
     wait,
 };
 
-fn before(copies: &[Replica], more: &[(&str, &str)]) -> Program {
+fn before(copies: &[Replica], more: &[(&str, Value)]) -> Program {
     let targets: Vec<_> = copies.iter().map(|copy| Value::from(copy.url())).collect();
     let setup = Setup::bare("offload")
         .upstream("app", &copies[0].url())
@@ -29,7 +29,7 @@ fn before(copies: &[Replica], more: &[(&str, &str)]) -> Program {
         // Whoever refused a connection is tried again soon.
         .set("upstream.timeouts.idle", "2s")
         .route("name = \"public\"\npath = \"/public/{*rest}\"\nupstream = \"app\"\ncredentials = [\"none\"]");
-    Site::new(more.iter().fold(setup, |setup, (name, value)| setup.set(name, *value))).serve()
+    Site::new(more.iter().fold(setup, |setup, (name, value)| setup.set(name, value.clone()))).serve()
 }
 
 /// What became of a request.
@@ -134,7 +134,8 @@ fn copies_restarted_in_good_order_cost_nothing() {
 #[test]
 fn copies_killed_in_turn_cost_what_was_with_them() {
     let mut copies = [(); 2].map(|()| Replica::start());
-    let program = before(&copies, &[]);
+    // One retry is spent where two kills meet one request.
+    let program = before(&copies, &[("upstream.retries", 2.into())]);
     let load = Load::on(&program);
     let mut kills = Vec::new();
     for _ in 0..3 {
@@ -169,7 +170,7 @@ fn copies_killed_in_turn_cost_what_was_with_them() {
 #[test]
 fn a_frozen_copy_is_put_out_and_comes_back() {
     let copies = [(); 2].map(|()| Replica::start());
-    let program = before(&copies, &[("upstream.timeouts.response", "500ms")]);
+    let program = before(&copies, &[("upstream.timeouts.response", "500ms".into())]);
     let ask = || {
         let started = Instant::now();
         let verdict = program.anonymous().verdict("/public/x");

@@ -22,7 +22,7 @@ impl Replica {
 
     fn on(port: u16) -> Self {
         let mut child = Command::new("python3")
-            .args([script("copy.py"), port.to_string()])
+            .args([script("replica.py"), port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
