@@ -112,11 +112,12 @@ fn value(piece: &[u8], name: &str) -> Option<(usize, usize)> {
     (own == name.as_bytes()).then_some((start, piece.trim_ascii_end().len()))
 }
 
-/// The name in a piece, and where its value begins.
+/// The name in a piece, and where its value begins: behind white space, as everybody reads it (RFC 6265 section 5.2).
 fn named(piece: &[u8]) -> Option<(&[u8], usize)> {
     let piece = piece.trim_ascii_end();
     let equals = piece.iter().position(|byte| *byte == b'=')?;
-    Some((piece[..equals].trim_ascii(), equals + 1))
+    let (name, value) = (&piece[..equals], &piece[equals + 1..]);
+    Some((name.trim_ascii(), piece.len() - value.trim_ascii_start().len()))
 }
 
 #[cfg(test)]
@@ -156,6 +157,7 @@ mod tests {
             &["a=1; __Host-latchgate=x"],
             &["__Host-latchgate=x; a=1"],
             &["a=1", "b=2;__Host-latchgate=x ;c"],
+            &["a=1; __Host-latchgate =\t x "],
             &["__Host-latchgate=x", "__Host-latchgate=x"],
         ] {
             assert_eq!(read(lines).as_deref(), Some("x"), "{lines:?}");
