@@ -44,10 +44,6 @@ const OPEN: &[(&str, &str)] = &[
     ("H223", "PostgreSQL is not there yet"),
     ("H224", "PostgreSQL is not there yet"),
     ("H228", "what is freed is not overwritten everywhere: hyper's buffers are not ours"),
-    (
-        "H229",
-        "a shared cache in front has to be told about X-API-Key; nothing is added to an upstream's answer",
-    ),
     ("H231", "several nodes with clocks of their own"),
     ("H232", "several nodes, and a history of ten minutes"),
     (

@@ -5,14 +5,17 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Version, header::HOST};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Version,
+    header::{FORWARDED, HOST},
+};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::directory::StoreDirectory;
 use crate::{
-    config::{Config, Destination},
+    config::{ClientIpHeader, Config, Destination},
     domain::{
         access::{self, Denied, Holder, Principal},
         key::{
@@ -46,6 +49,8 @@ pub struct Question {
     pub peer: IpAddr,
     /// Its lines of `X-Forwarded-For`.
     pub forwarded_for: Vec<String>,
+    /// Its lines of `Forwarded`.
+    pub forwarded: Vec<String>,
     /// The key it carries.
     pub key: Option<Zeroizing<String>>,
 }
@@ -137,32 +142,38 @@ impl Trace {
     fn client(&mut self, config: &Config, question: &Question) -> Result<Option<IpAddr>, Stop> {
         let trusted = &config.listen.trusted_proxies;
         let mut headers = HeaderMap::new();
-        for line in &question.forwarded_for {
+        let lines = question.forwarded_for.iter().map(|line| (X_FORWARDED_FOR, line));
+        for (name, line) in lines.chain(question.forwarded.iter().map(|line| (FORWARDED, line))) {
             let value = HeaderValue::from_bytes(line.as_bytes())
                 .map_err(|error| self.fail("client", error.to_string(), Refusal::Unreadable))?;
-            headers.append(X_FORWARDED_FOR, value);
+            headers.append(name, value);
         }
-        let seen = client_ip::client(Connection::from(question.peer), &headers, |ip| trusted.contains(ip));
+        let seen = client_ip::client(Connection::from(question.peer), &headers, trusted.header(), |ip| {
+            trusted.contains(ip)
+        });
+        let (read, other) = match trusted.header() {
+            ClientIpHeader::XForwardedFor => ("X-Forwarded-For", "Forwarded"),
+            ClientIpHeader::Forwarded => ("Forwarded", "X-Forwarded-For"),
+        };
         let peer = question.peer;
         let found = match (seen.source, seen.address) {
             (Source::Hop(hop), Some(address)) if trusted.contains(address) => {
-                format!(
-                    "{address}, entry {hop} from the right of X-Forwarded-For: all of them are trusted proxies"
-                )
+                format!("{address}, entry {hop} from the right of {read}: all of them are trusted proxies")
             }
-            (Source::Hop(hop), Some(address)) => format!(
-                "{address}, entry {hop} from the right of X-Forwarded-For: the first that is no trusted proxy"
-            ),
+            (Source::Hop(hop), Some(address)) => {
+                format!("{address}, entry {hop} from the right of {read}: the first that is no trusted proxy")
+            }
             (Source::Unreadable(hop), _) => {
-                format!(
-                    "nobody: entry {hop} from the right of X-Forwarded-For is no address, and passes no network"
-                )
+                format!("nobody: entry {hop} from the right of {read} is no address, and passes no network")
             }
+            (Source::Elsewhere, _) => format!(
+                "nobody: {peer}, a trusted proxy, sends {other} alone, and listen.client_ip_header says {read}"
+            ),
             _ if seen.peer_trusted => format!("{peer}, a trusted proxy that names nobody"),
-            _ if question.forwarded_for.is_empty() => format!("{peer}, the other end of the connection"),
+            _ if headers.is_empty() => format!("{peer}, the other end of the connection"),
             _ => format!(
-                "{peer}, the other end of the connection: it is not in listen.trusted_proxies, so its \
-                 X-Forwarded-For is not believed"
+                "{peer}, the other end of the connection: it is not in listen.trusted_proxies, so what it says of \
+                 clients is not believed"
             ),
         };
         self.pass("client", found);

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod alerts;
 mod backends;
 pub mod background;
+pub mod core_dumps;
 pub mod directory;
 pub mod explain;
 pub mod ext_authz;

@@ -23,7 +23,7 @@ use crate::{
         credential::{self, Kind},
         directory::Record,
         gateway::Gateway,
-        signature,
+        headers, signature,
         usage::{Deliver, KeyUse, Use, Uses},
     },
     runtime::client_ip::{self, Client, Connection},
@@ -49,11 +49,13 @@ impl Node for ControlNode {
 
     fn client(&self, connection: Connection, headers: &HeaderMap) -> Client {
         let snapshot = self.gateway.snapshot();
-        client_ip::client(connection, headers, |ip| snapshot.trusted_proxies.contains(ip))
+        let trusted = &snapshot.trusted_proxies;
+        client_ip::client(connection, headers, trusted.header(), |ip| trusted.contains(ip))
     }
 
     fn credential(&self, head: &mut Head<'_>) -> Result<Option<Presented>, Unproved> {
         let snapshot = self.gateway.snapshot();
+        headers::translate(head.headers, head.client, &snapshot.trusted_proxies);
         let signature = signed::find(head, &snapshot.rules.profile.keys);
         let found = credential::take(head.headers, &snapshot.rules, false);
         let found = found.map_err(|credential::Conflict| Unproved::Conflict)?;

@@ -47,6 +47,9 @@ pub(crate) struct Explain {
     /// An X-Forwarded-For as it would arrive; may be given more than once
     #[arg(long, value_name = "LINE")]
     forwarded_for: Vec<String>,
+    /// A Forwarded (RFC 7239) as it would arrive; may be given more than once
+    #[arg(long, value_name = "LINE")]
+    forwarded: Vec<String>,
     /// Read the key that the request carries from stdin; without it it carries none
     #[arg(long)]
     key_stdin: bool,
@@ -65,6 +68,7 @@ impl Explain {
             host: self.host,
             peer: self.ip,
             forwarded_for: self.forwarded_for,
+            forwarded: self.forwarded,
             key,
         };
         let clock = Clock::system();

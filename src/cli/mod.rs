@@ -43,6 +43,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::error::Failure;
+use crate::app::core_dumps;
 
 /// An authentication gateway: checks API keys at the edge, then gets out of the way
 #[derive(Debug, Parser)]
@@ -108,6 +109,7 @@ enum Command {
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
+    core_dumps::forbid();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -25,7 +25,7 @@ pub struct Listen {
     pub redirect: Option<SocketAddr>,
     /// Worker threads of the gateway port; 0: one per core.
     pub workers: usize,
-    /// Whose `X-Forwarded-For` is believed; empty: nobody's.
+    /// Whose word about client addresses is believed; empty: nobody's.
     pub trusted_proxies: TrustedProxies,
     /// Every connection to the gateway port begins with a PROXY header, and comes from a trusted proxy.
     pub proxy_protocol: bool,
@@ -35,20 +35,40 @@ pub struct Listen {
     pub hosts: Vec<String>,
 }
 
-/// Networks of proxies in front of the gateway. Unlike a key's networks, an empty list admits nobody.
+/// Networks of proxies in front of the gateway, and where they say for whom they ask. Unlike a key's networks, an empty
+/// list admits nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    header: ClientIpHeader,
+}
+
+/// The one header in which trusted proxies name their clients. Never both: a proxy lets the other pass as the client
+/// wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientIpHeader {
+    /// What almost all proxies send.
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
 
 impl TrustedProxies {
+    /// Where they name their clients.
+    pub const fn header(&self) -> ClientIpHeader {
+        self.header
+    }
+
     /// Whether this peer may speak for its clients. An IPv4-mapped address counts as the IPv4 one.
     pub fn contains(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.0.iter().any(|network| network.contains(&peer))
+        self.networks.iter().any(|network| network.contains(&peer))
     }
 
     /// Whether it names no network.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.networks.is_empty()
     }
 }
 
@@ -62,14 +82,19 @@ impl Listen {
             ext_authz: section.read("ext_authz", r#""127.0.0.1:8083""#, optional_address).flatten(),
             redirect: section.read("redirect", r#""0.0.0.0:80""#, optional_address).flatten(),
             workers: section.read("workers", "0", |item| item.number(0..=1024)).unwrap_or(0),
-            trusted_proxies: TrustedProxies(
-                section.list("trusted_proxies", r#"["10.0.0.0/8", "fd00::/8"]"#, network).unwrap_or_default(),
-            ),
+            trusted_proxies: TrustedProxies {
+                networks: section
+                    .list("trusted_proxies", r#"["10.0.0.0/8", "fd00::/8"]"#, network)
+                    .unwrap_or_default(),
+                header: section
+                    .read("client_ip_header", r#""forwarded""#, client_ip_header)
+                    .unwrap_or_default(),
+            },
             proxy_protocol: section.read("proxy_protocol", "true", Item::boolean).unwrap_or(false),
             public_url: section.read("public_url", r#""https://gate.example.com""#, public_url),
             hosts: section.list("hosts", r#"["gate.internal"]"#, host).unwrap_or_default(),
         };
-        if listen.trusted_proxies.0.iter().any(|network| network.prefix_len() == 0) {
+        if listen.trusted_proxies.networks.iter().any(|network| network.prefix_len() == 0) {
             section.warn(
                 "trusted_proxies",
                 "trusts every address: any client can then forge its own and pass a key's network list",
@@ -152,6 +177,14 @@ fn address(item: &Item) -> Result<SocketAddr, Problem> {
 
 fn optional_address(item: &Item) -> Result<Option<SocketAddr>, Problem> {
     if item.text()?.is_empty() { Ok(None) } else { address(item).map(Some) }
+}
+
+fn client_ip_header(item: &Item) -> Result<ClientIpHeader, Problem> {
+    match item.text()?.to_ascii_lowercase().as_str() {
+        "x-forwarded-for" => Ok(ClientIpHeader::XForwardedFor),
+        "forwarded" => Ok(ClientIpHeader::Forwarded),
+        other => Err(format!("{other:?} is not x-forwarded-for or forwarded")),
+    }
 }
 
 /// A network, or one address.

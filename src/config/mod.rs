@@ -64,7 +64,7 @@ pub use invitations::Invitations;
 pub use jwt::{JwtIssuer, JwtKeys};
 pub use keys::Keys;
 pub use limits::Limits;
-pub use listen::{Listen, TrustedProxies};
+pub use listen::{ClientIpHeader, Listen, TrustedProxies};
 pub use log::{Log, LogFormat};
 pub use mail::{Login, Mail, MailWay, Sender, Smtp, SmtpTls};
 pub use oidc::Oidc;

@@ -74,6 +74,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     exchange.peer.may_ask_for(host)?;
     match Reserved::find(&path, request.method())? {
         Some(Reserved::WhoAmI) => {
+            headers::translate(request.headers_mut(), &exchange.client, &snapshot.trusted_proxies);
             let admitted = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request).await?;
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
             return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
@@ -103,6 +104,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         return Box::pin(hand_over(exchange, request, asked, Some(label))).await;
     };
 
+    headers::translate(request.headers_mut(), &exchange.client, &snapshot.trusted_proxies);
     let accepted = matched.route.credentials;
     let admitted = admit(exchange, &matched.action, accepted, &mut request).await;
     let Admitted { permit, caller } = admitted.map_err(|refusal| {
@@ -134,11 +136,17 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         clock: exchange.worker.gateway.clock.clone(),
     };
     let (on_end, sent) = exchange.forwarded(label);
+    let is_known = caller.is_some();
     exchange.let_in(caller, matched.action.permission);
     let answer = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;
     exchange.answered_by(label, sent);
     Ok(match answer {
-        Sent::Answer(response) => response.map(Body::Forwarded),
+        Sent::Answer(mut response) => {
+            if is_known {
+                headers::keep_private(response.headers_mut());
+            }
+            response.map(Body::Forwarded)
+        }
         Sent::Switched(response, far) => {
             exchange.switched(far);
             response.map(|()| Body::from(Bytes::new()))

@@ -72,7 +72,9 @@ impl Exchange {
         turn.begin();
         let serving = worker.serving();
         let trusted = &serving.snapshot.trusted_proxies;
-        let client = client_ip::client(peer.connection(), request.headers(), |ip| trusted.contains(ip));
+        let client = client_ip::client(peer.connection(), request.headers(), trusted.header(), |ip| {
+            trusted.contains(ip)
+        });
         let began = worker.gateway.clock.read();
         let mut line = AccessRecord::new(began.wall, request.method().clone());
         line.request_id = Some(worker.request_ids.of(request.headers(), began.wall));

@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub tokens: Arc<Tokens>,
     /// Bounds on a request.
     pub limits: Limits,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose word about client addresses is believed.
     pub trusted_proxies: TrustedProxies,
     /// Connections begin with a PROXY header.
     pub proxy_protocol: bool,

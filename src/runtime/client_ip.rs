@@ -1,9 +1,11 @@
 //! Whose request this is: the address that networks, budgets and log lines are judged by.
 //!
 //! It is the peer's address, and nothing that the peer says can change that, unless the peer is one of
-//! `listen.trusted_proxies`: then it is the right-most hop of `X-Forwarded-For` that is not itself a trusted
-//! proxy, because each proxy appends whom it saw, and everything left of the last trusted one is hearsay.
-//! `Forwarded`, `X-Real-IP` and their kin are never asked: one source, so that two cannot disagree.
+//! `listen.trusted_proxies`: then it is the right-most hop that is not itself a trusted proxy, because each proxy
+//! appends whom it saw, and everything left of the last trusted one is hearsay. The hops are in `X-Forwarded-For`, or
+//! in `Forwarded` where `listen.client_ip_header` says so. `X-Real-IP` and its kin are never asked: one source, so that
+//! two cannot disagree. Where only the other of the two is there, the proxy may mean to name somebody, or its client
+//! wrote it: then nobody knows.
 //!
 //! A hop that cannot be read ends the search with no address at all, which passes no network check
 //! ([`Networks::admit`](crate::domain::access::Networks::admit) of `None`), rather than falling back to the
@@ -11,7 +13,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+
+use super::forwarded;
+use crate::config::ClientIpHeader;
 
 /// The hops before a proxy, the nearest last.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -52,18 +57,25 @@ pub enum Source {
     Peer,
     /// Nobody knows: the PROXY header named no address.
     Nobody,
-    /// An entry of `X-Forwarded-For`, counted from the right, from 1.
+    /// Nobody knows: a trusted proxy sent the other header than the one that is read.
+    Elsewhere,
+    /// An entry of the header that is read, counted from the right, from 1.
     Hop(usize),
-    /// That entry of `X-Forwarded-For` is no address.
+    /// That entry is no address.
     Unreadable(usize),
 }
 
 /// The client behind a connection on which these headers were sent.
 ///
-/// `trusted` says whether an address is one of `listen.trusted_proxies`. The work is bounded by
+/// `trusted` says whether an address is one of `listen.trusted_proxies`, `header` where those name their clients. The work is bounded by
 /// the size of the head: every entry is read at most once, from the right, and reading stops at the first that is
 /// not a trusted proxy.
-pub fn client(connection: Connection, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Client {
+pub fn client(
+    connection: Connection,
+    headers: &HeaderMap,
+    header: ClientIpHeader,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> Client {
     if connection.nameless {
         // Not the proxy's own address, and not what the unknown one says of itself.
         return Client { address: None, source: Source::Nobody, peer_trusted: false };
@@ -72,20 +84,40 @@ pub fn client(connection: Connection, headers: &HeaderMap, trusted: impl Fn(IpAd
     if !trusted(peer) {
         return Client { address: Some(peer), source: Source::Peer, peer_trusted: false };
     }
-    let found = |address, source| Client { address, source, peer_trusted: true };
-    let mut outermost = (peer, Source::Peer);
-    // Several lines are one list, in the order in which they came (RFC 9110 section 5.3).
-    let entries = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(entries_from_the_right);
-    for (at, entry) in entries.enumerate() {
-        let hop = at + 1;
-        let Some(address) = address_of(entry) else { return found(None, Source::Unreadable(hop)) };
-        if !trusted(address) {
-            return found(Some(address), Source::Hop(hop));
+    let ((address, source), other) = match header {
+        ClientIpHeader::XForwardedFor => {
+            // Several lines are one list, in the order in which they came (RFC 9110 section 5.3).
+            let entries = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(entries_from_the_right);
+            (walk(peer, entries.map(address_of), trusted), FORWARDED)
         }
-        outermost = (address, Source::Hop(hop));
+        ClientIpHeader::Forwarded => {
+            let hops = forwarded::hops(headers).map(|hop| hop.address);
+            (walk(peer, hops, trusted), X_FORWARDED_FOR)
+        }
+    };
+    if source == Source::Peer && headers.contains_key(other) {
+        return Client { address: None, source: Source::Elsewhere, peer_trusted: true };
+    }
+    Client { address, source, peer_trusted: true }
+}
+
+/// The first of these hops, the nearest first, that is no trusted proxy.
+fn walk(
+    peer: IpAddr,
+    hops: impl Iterator<Item = Option<IpAddr>>,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> (Option<IpAddr>, Source) {
+    let mut outermost = (Some(peer), Source::Peer);
+    for (at, address) in hops.enumerate() {
+        let hop = at + 1;
+        let Some(address) = address else { return (None, Source::Unreadable(hop)) };
+        outermost = (Some(address), Source::Hop(hop));
+        if !trusted(address) {
+            break;
+        }
     }
     // Nobody but trusted proxies: the request began at the one furthest away.
-    found(Some(outermost.0), outermost.1)
+    outermost
 }
 
 fn entries_from_the_right(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -113,7 +145,7 @@ fn address_of(entry: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-fn is_port(text: &str) -> bool {
+pub(super) fn is_port(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
@@ -124,6 +156,7 @@ mod tests {
     use super::*;
 
     const PROXY: &str = "10.0.0.1";
+    const HEADER: ClientIpHeader = ClientIpHeader::XForwardedFor;
 
     fn seen(peer: &str, lines: &[impl AsRef<[u8]>]) -> Client {
         let proxies: [ipnet::IpNet; 2] =
@@ -132,7 +165,7 @@ mod tests {
         for line in lines {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(line.as_ref()).unwrap());
         }
-        client(Connection::from(peer.parse().unwrap()), &headers, |address| {
+        client(Connection::from(peer.parse().unwrap()), &headers, HEADER, |address| {
             proxies.iter().any(|proxy| proxy.contains(&address))
         })
     }
@@ -150,7 +183,7 @@ mod tests {
         for peer in ["127.0.0.1", "::1", "10.0.0.1"] {
             let peer = peer.parse().unwrap();
             assert_eq!(
-                client(Connection::from(peer), &headers, |_| false).address,
+                client(Connection::from(peer), &headers, HEADER, |_| false).address,
                 Some(peer),
                 "no trust is implied"
             );
@@ -161,7 +194,7 @@ mod tests {
     fn who_is_not_known_cannot_name_itself() {
         let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("203.0.113.5"))]);
         let connection = Connection { nameless: true, ..Connection::from(PROXY.parse().unwrap()) };
-        let client = client(connection, &headers, |_| true);
+        let client = client(connection, &headers, HEADER, |_| true);
         assert_eq!((client.address, client.peer_trusted), (None, false));
     }
 

@@ -37,6 +37,10 @@ fn each_wrong_value_is_named_with_its_cause() {
             "listen.trusted_proxies = [\"10.0.0.0/8\", \"ten\"]",
             "listen.trusted_proxies[1]: \"ten\" is not a network",
         ),
+        (
+            "listen.client_ip_header = \"x-real-ip\"",
+            "listen.client_ip_header: \"x-real-ip\" is not x-forwarded-for or forwarded",
+        ),
         ("listen.trusted_proxies = [\"10.1.0.0/8\"]", "bits beyond its prefix; did you mean \"10.0.0.0/8\"?"),
         ("listen.public_url = \"gate.example.com\"", "must begin with https://"),
         ("listen.public_url = \"https://gate.example.com/x\"", "must not have a path"),

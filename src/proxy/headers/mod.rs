@@ -6,6 +6,8 @@
 //! strip the identity that the upstream trusts.
 
 mod authority;
+mod caching;
+mod forwarded;
 mod names;
 mod request;
 mod request_id;
@@ -16,6 +18,8 @@ mod upgrade;
 
 pub use self::{
     authority::{Authority, Malformed, authority, names_two_hosts},
+    caching::keep_private,
+    forwarded::translate,
     request::{Hop, LoopDetected, X_REQUEST_ID, is_for_the_gateway},
     request_id::RequestIds,
     response::{BadResponse, binds_connection},

@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::{names::Class, rules::HeaderRules};
-use crate::proxy::assertion::X_LATCHGATE_ASSERTION;
+use crate::{proxy::assertion::X_LATCHGATE_ASSERTION, runtime::client_ip::X_FORWARDED_FOR};
 
 /// What the gateway knows about a request and its upstream is told.
 #[derive(Debug, Clone, Copy)]
@@ -192,9 +192,8 @@ fn is_single(headers: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The name of the request's id.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

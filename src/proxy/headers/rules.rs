@@ -28,7 +28,7 @@ impl HeaderRules {
         let request = Names::new()
             .with(Class::Ours, &identity)
             .with(Class::Ours, OVERRIDES)
-            .with(Class::Ours, ["x-client-cert-subject"])
+            .with(Class::Ours, ["forwarded", "x-client-cert-subject"])
             .with(Class::Hop, HOP_BY_HOP)
             .with(Class::Announcement, ["trailer"])
             .with(Class::Alias, FRAMING)
@@ -41,7 +41,7 @@ impl HeaderRules {
         let trailers = Names::new()
             .with(Class::Ours, &identity)
             .with(Class::Ours, OVERRIDES)
-            .with(Class::Ours, ["x-client-cert-subject", "x-request-id", "trailer"])
+            .with(Class::Ours, ["forwarded", "x-client-cert-subject", "x-request-id", "trailer"])
             .with(Class::Ours, HOP_BY_HOP)
             .with(Class::Ours, FRAMING)
             .with(Class::Ours, CREDENTIALS)
@@ -118,9 +118,8 @@ const OVERRIDES: [&str; 8] = [
 ];
 
 /// Who sent it, says the sender.
-const FORWARDING: [&str; 7] = [
+pub(super) const FORWARDING: [&str; 6] = [
     "cf-connecting-ip",
-    "forwarded",
     "true-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",

@@ -86,3 +86,37 @@ fn it_shows_which_hop_was_used() {
     }
     wrong.none("an explanation of the client");
 }
+
+/// F179: the same where proxies speak by `Forwarded`; what they say in the other header names nobody.
+#[test]
+fn it_shows_which_header_was_read() {
+    let upstream = Upstream::echo();
+    let setup = Setup::offload(&upstream)
+        .set("listen.trusted_proxies", toml::Value::from(vec!["127.0.0.0/8", "10.0.0.0/8"]))
+        .set("listen.client_ip_header", "forwarded");
+    let site = Site::new(setup);
+    let told = |arguments: &[&str]| {
+        let fixed = ["explain", "--path", "/public/x", "--ip", "127.0.0.1"];
+        site.plain(&[&fixed, arguments].concat(), "").stdout
+    };
+    let mut wrong = Wrong::default();
+    for (arguments, expected) in [
+        (
+            &["--forwarded", "for=203.0.113.5, for=10.1.1.1"][..],
+            "203.0.113.5, entry 2 from the right of Forwarded: the first",
+        ),
+        (&["--forwarded", "for=203.0.113.5, for=_x"], "nobody: entry 1 from the right of Forwarded"),
+        (
+            &["--forwarded-for", "203.0.113.5"],
+            "sends X-Forwarded-For alone, and listen.client_ip_header says",
+        ),
+        (
+            &["--forwarded-for", "203.0.113.5", "--forwarded", "for=198.51.100.7"],
+            "198.51.100.7, entry 1 from the right of Forwarded",
+        ),
+    ] {
+        let said = told(arguments);
+        wrong.unless(said.contains(expected), || format!("{arguments:?}: {said}"));
+    }
+    wrong.none("an explanation of the client");
+}

@@ -3,6 +3,7 @@
 mod admit;
 mod assertion;
 mod authenticate;
+mod caching;
 mod connection;
 mod credential;
 mod crowded;
@@ -10,6 +11,7 @@ mod decide;
 mod differential;
 mod directory;
 mod forward;
+mod forwarded;
 mod framing;
 mod handover;
 mod hashed;

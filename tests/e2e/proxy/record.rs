@@ -1,6 +1,7 @@
 //! What is written down about each request: the access log, the counters, the metrics; and what never is.
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -249,6 +250,23 @@ fn arguments_and_environment_tell_nothing() {
         let takes = bare.split(flag).skip(1).any(|rest| !rest.starts_with(['-', 's']));
         assert!(!takes, "{flag} takes a secret as an argument");
     }
+}
+
+/// M333: a program that dies writes its memory nowhere, even where a shell or the machine would let it.
+#[test]
+fn a_crash_leaves_no_core() {
+    let site = Site::new(Setup::offload(&Upstream::echo()));
+    let folder = site.path("");
+    let mut program = site.serve_after(&format!("cd {}; ulimit -c unlimited", folder.display()));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.pid())).expect("its limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    program.signal("ABRT");
+    let ended = program.ended();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
+    let files =
+        std::fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("an entry").file_name());
+    assert!(!files.into_iter().any(|name| name.to_string_lossy().starts_with("core")));
 }
 
 /// A blocked reader of the access log stops no request, and what is dropped is counted (I263).

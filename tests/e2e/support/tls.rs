@@ -39,19 +39,25 @@ pub struct Pair {
 
 impl Authority {
     pub fn new(name: &str) -> Self {
-        Self::made(name, None)
+        Self::made(name, None, |_| {})
     }
 
     /// One that another vouches for.
     pub fn below(&self, name: &str) -> Self {
-        Self::made(name, Some(self))
+        self.below_with(name, |_| {})
     }
 
-    fn made(name: &str, above: Option<&Self>) -> Self {
+    /// One of any kind that another vouches for.
+    pub fn below_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        Self::made(name, Some(self), change)
+    }
+
+    fn made(name: &str, above: Option<&Self>, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name = distinguished(&[(DnType::CommonName, name)]);
+        change(&mut params);
         let certificate = match above {
             None => params.self_signed(&key),
             Some(above) => params.signed_by(&key, &above.issuer),

@@ -93,6 +93,16 @@ impl Backend {
         })
     }
 
+    /// As a shared cache that keeps every answer which may be kept.
+    pub fn nginx_caching(gateway: SocketAddr) -> Self {
+        Self::nginx_with(|_| {
+            format!(
+                "location / {{ proxy_pass http://{gateway}; proxy_http_version 1.1; proxy_set_header Host $http_host;
+      proxy_cache shared; proxy_cache_valid 200 10m; add_header X-Cache $upstream_cache_status; }}"
+            )
+        })
+    }
+
     fn nginx_with(server: impl Fn(&Path) -> String) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         fs::create_dir_all(folder.path().join("www/files")).expect("the document root");
@@ -178,7 +188,7 @@ events {{ worker_connections 64; }}
 http {{
   access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  default_type application/octet-stream;
+  default_type application/octet-stream; proxy_cache_path {folder}/cache keys_zone=shared:1m;
   server {{
     listen {address};
     {server}

@@ -1,6 +1,9 @@
 //! Client certificates: whose, whether they count, and what the upstream hears of it.
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, KeyPair, NameConstraints,
+    SanType, date_time_ymd,
+};
 use rustls::{
     HandshakeKind,
     version::{TLS12, TLS13},
@@ -144,6 +147,53 @@ fn certificates_that_do_not_count_are_refused() {
         });
         house.assert_quiet();
     }
+}
+
+/// N349: what an authority may vouch for is where its names end (RFC 5280 section 4.2.1.10); a kind of limit that cannot
+/// be judged vouches for nobody.
+#[test]
+fn an_authority_vouches_within_its_names() {
+    let clients = Authority::new("Client CA");
+    let house = asking("required", &clients);
+    let dns = |name: &str| GeneralSubtree::DnsName(name.to_owned());
+    let constrained = |permitted_subtrees: Vec<GeneralSubtree>, excluded_subtrees: Vec<GeneralSubtree>| {
+        clients.below_with("Team CA", |params| {
+            params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees });
+        })
+    };
+    let within = constrained(vec![dns("inside.example")], vec![]);
+    let without = constrained(vec![], vec![dns("outside.example")]);
+    let addresses =
+        constrained(vec![GeneralSubtree::IpAddress(CidrSubnet::V4([10, 0, 0, 0], [255, 0, 0, 0]))], vec![]);
+    let mail = constrained(vec![GeneralSubtree::Rfc822Name("inside.example".to_owned())], vec![]);
+    for (authority, names, allowed) in [
+        (&within, &["inside.example"][..], true),
+        (&within, &["ci.inside.example"], true),
+        (&within, &["outside.example"], false),
+        (&within, &["inside.example.outside.example"], false),
+        (&within, &["notinside.example"], false),
+        (&within, &["inside.example", "outside.example"], false),
+        (&within, &["*.example"], false),
+        (&without, &["inside.example"], true),
+        (&without, &["ci.outside.example"], false),
+        (&without, &["*.outside.example"], false),
+        (&without, &["OUTSIDE.example"], false),
+        (&addresses, &["10.1.2.3"], true),
+        (&addresses, &["203.0.113.5"], false),
+        (&mail, &["ci@outside.example"], false),
+    ] {
+        let leaf = authority.with(names, |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            if names[0].contains('@') {
+                let name = names[0].try_into().expect("an address");
+                params.subject_alt_names = vec![SanType::Rfc822Name(name)];
+            }
+        });
+        let chain = Pair { cert: format!("{}{}", leaf.cert, authority.pem), key: leaf.key };
+        let let_in = house.authority.config_of(&chain).is_let_in(house.program.gateway().0, "gw", &ask("gw"));
+        assert_eq!(let_in, allowed, "{names:?}");
+    }
+    house.assert_quiet();
 }
 
 /// N349: bytes in a certificate that no tool would write: refused, and the gateway goes on.

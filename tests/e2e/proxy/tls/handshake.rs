@@ -8,11 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::{HandshakeKind, version::TLS12};
+use rustls::{
+    HandshakeKind,
+    version::{TLS12, TLS13},
+};
 
 use super::{House, ask};
 use crate::support::{
+    program::Site,
     rawc::End,
+    rawup::{Answer, Upstream},
+    setup::Setup,
+    tls::Authority,
     tools::{output, python},
     wait,
 };
@@ -275,6 +282,65 @@ fn nonsense_ends_the_connection() {
     assert_eq!(house.upstream.count(), 1);
 }
 
+/// N357: new keys without end, each of which is to be answered by new ones that the client never reads: nobody else
+/// notices, nothing piles up, and the connection ends or goes on.
+#[test]
+fn a_flood_of_new_keys_troubles_nobody() {
+    let house = House::with(|setup| setup.set("limits.send_timeout", "1s"));
+    let address = house.program.gateway().0;
+    assert!(house.authority.config().is_let_in(address, "gw", &ask("gw")));
+    let before = house.program.memory_kib("VmRSS");
+    let mut floods: Vec<_> =
+        (0..4).map(|_| house.authority.dialer(&[&TLS13], None).connect(address, "gw")).collect();
+    thread::scope(|scope| {
+        for client in &mut floods {
+            scope.spawn(|| {
+                let stream = client.stream();
+                stream.sock.set_write_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+                for _ in 0..20_000 {
+                    stream.conn.refresh_traffic_keys().expect("new keys");
+                    if stream.conn.write_tls(&mut stream.sock).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        for _ in 0..20 {
+            let asked = Instant::now();
+            assert!(house.authority.config().is_let_in(address, "gw", &ask("gw")), "the canary");
+            assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        }
+    });
+    let grown = house.program.memory_kib("VmRSS").saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KiB for four connections");
+    for mut client in floods {
+        let answered = client.try_send(&ask("gw")).is_ok() && client.try_receive("GET").is_ok();
+        assert!(answered || client.try_send(b"x").is_err(), "neither served nor closed");
+    }
+    house.assert_quiet();
+}
+
+/// I259 inside TLS, where what is written waits in more places: whoever stops reading is cut off.
+#[test]
+fn whoever_stops_reading_inside_tls_is_cut_off() {
+    let upstream = Upstream::start(|_| Answer::Large(1 << 30));
+    let authority = Authority::new("Test CA");
+    let site = Site::new(Setup::offload(&upstream).tls(1).set("limits.send_timeout", "400ms"));
+    site.certify(0, &authority.server(&["gw"]));
+    let program = site.serve();
+    for version in [&TLS12, &TLS13] {
+        let mut client = authority.dialer(&[version], None).connect(program.gateway().0, "gw");
+        client.send(ask("gw"));
+        assert_eq!(client.receive_bytes(1 << 10).len(), 1 << 10);
+        wait::until("its upstream and its place to be free", || {
+            program.metric("latchgate_upstream_requests_in_flight", &[]) < 0.5
+                && program.metric("latchgate_connections", &[("listener", "gateway")]) < 0.5
+        });
+        assert_ne!(client.until_closed().0, End::Open, "{version:?}");
+    }
+    assert_eq!(program.requests_logged("/public/x", 2)[0]["outcome"], "client_left");
+}
+
 /// N357: a client that ends in the middle of a body without a word has sent no whole request.
 #[test]
 fn a_body_that_is_cut_off_is_no_body() {
@@ -288,7 +354,7 @@ fn a_body_that_is_cut_off_is_no_body() {
 
 /// The first bytes of a client that offers everything.
 fn client_hello() -> Vec<u8> {
-    let authority = crate::support::tls::Authority::new("unused");
+    let authority = Authority::new("unused");
     let name = "gw".try_into().expect("a name");
     let config = authority.config().0.into();
     let mut session = rustls::ClientConnection::new(config, name).expect("a client");

@@ -1,0 +1,75 @@
+//! What trusted proxies say in `Forwarded`, in the words in which upstreams are told: `X-Forwarded-*`.
+
+use std::{fmt::Write, net::IpAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{
+    request::{X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    rules::FORWARDING,
+};
+use crate::{
+    config::{ClientIpHeader, TrustedProxies},
+    runtime::{
+        client_ip::{Client, X_FORWARDED_FOR},
+        forwarded::hops,
+    },
+};
+
+/// Where a trusted proxy speaks by `Forwarded`: puts what it says in place of everything that only the client can have
+/// said about its way here. `Forwarded` itself stays, for whoever else in the gateway asks for the client's address.
+pub fn translate(headers: &mut HeaderMap, client: &Client, trusted: &TrustedProxies) {
+    if !client.peer_trusted || trusted.header() == ClientIpHeader::XForwardedFor {
+        return;
+    }
+    let (mut way, mut proto, mut host) = (Vec::new(), None, None);
+    // Up to the client: what stands beyond is hearsay.
+    for hop in hops(headers) {
+        way.push(hop.address);
+        (proto, host) = (hop.proto.and_then(scheme), hop.host.and_then(name));
+        if !hop.address.is_some_and(|address| trusted.contains(address)) {
+            break;
+        }
+    }
+    if way.last() == Some(&None) {
+        (proto, host) = (None, None);
+    }
+    let family = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-"));
+    let doomed: Vec<HeaderName> =
+        family.cloned().chain(FORWARDING.into_iter().map(HeaderName::from_static)).collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+    for (name, value) in [(X_FORWARDED_FOR, list(&way)), (X_FORWARDED_PROTO, proto), (X_FORWARDED_HOST, host)]
+    {
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// These hops, the nearest last.
+fn list(way: &[Option<IpAddr>]) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for address in way.iter().rev() {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        let _ = match address {
+            Some(address) => write!(text, "{address}"),
+            None => write!(text, "unknown"),
+        };
+    }
+    (!text.is_empty()).then(|| HeaderValue::try_from(text).ok()).flatten()
+}
+
+fn scheme(text: &[u8]) -> Option<HeaderValue> {
+    let known = [&b"https"[..], b"http"].into_iter().find(|known| text.eq_ignore_ascii_case(known))?;
+    HeaderValue::from_bytes(known).ok()
+}
+
+/// A host as every program reads it.
+fn name(text: &[u8]) -> Option<HeaderValue> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+    (!text.is_empty() && text.iter().all(is_plain)).then(|| HeaderValue::from_bytes(text).ok()).flatten()
+}
