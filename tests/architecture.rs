@@ -44,6 +44,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["src/runtime/"]),
     ("tokio_rustls", &["src/runtime/"]),
     ("x509_parser", &["src/runtime/"]),
+    ("instant_acme", &["src/runtime/acme/"]),
+    ("rcgen", &["src/runtime/"]),
     ("ppp", &["src/runtime/"]),
     ("sd_notify", &["src/app/"]),
     ("listenfd", &["src/app/"]),

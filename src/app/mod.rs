@@ -1,5 +1,6 @@
 //! Where the planes meet: a configuration becomes a running gateway.
 
+mod acme;
 pub mod admin;
 pub mod alerts;
 mod backends;

@@ -12,6 +12,7 @@ use crate::{
     domain::{jwt::KeySet, time::Clock},
     proxy::upstream::System,
     runtime::{
+        acme::Authority,
         jwks::{IssuerKeys, Keeping, Published},
         tasks::Tasks,
     },
@@ -50,7 +51,7 @@ pub fn examine(config: &Config) -> Result<Vec<Warning>, StartError> {
     Ok(odd)
 }
 
-/// Asks each issuer for its keys, and the provider of `[oidc]` about itself.
+/// Asks each issuer for its keys, the provider of `[oidc]` about itself, and the authority of `[tls.acme]` for its directory.
 pub async fn ask(config: &Config) -> Result<Vec<Asked>, StartError> {
     let metrics = Metrics::new().map_err(super::start_error::machine("metrics"))?;
     let outbound = federation::outbound(config)?;
@@ -70,6 +71,13 @@ pub async fn ask(config: &Config) -> Result<Vec<Asked>, StartError> {
     if let Some(oidc) = &config.oidc {
         let problem = oidc::reach(oidc, &keeping).await.err().map(|error| error.to_string());
         asked.push(Asked { what: "oidc".to_owned(), address: oidc.issuer.to_string(), problem });
+    }
+    if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
+        let problem = match Authority::of(acme) {
+            Ok(authority) => authority.reach(&acme.directory).await.err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        asked.push(Asked { what: "tls.acme".to_owned(), address: acme.directory.clone(), problem });
     }
     Ok(asked)
 }

@@ -15,8 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri,
-    header::{CACHE_CONTROL, LOCATION, X_CONTENT_TYPE_OPTIONS},
+    HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -33,19 +33,35 @@ use crate::{
         reject::Refusal,
         wire::Watched,
     },
-    runtime::tasks::{Stopped, Tasks},
+    runtime::{
+        tasks::{Stopped, Tasks},
+        tls::Challenges,
+    },
     telemetry::{access_log::AccessRecord, metrics::Level},
 };
 
 /// Serves the port, where there is one, until the group is asked to end.
-pub(super) fn begin(socket: Option<(TcpListener, SocketAddr)>, gateway: &Arc<Gateway>, tasks: &Tasks) {
+pub(super) fn begin(
+    socket: Option<(TcpListener, SocketAddr)>,
+    gateway: &Arc<Gateway>,
+    challenges: &Arc<Challenges>,
+    tasks: &Tasks,
+) {
     let Some((listener, address)) = socket else { return };
     let open = gateway.metrics.connections("redirect");
-    tasks.spawn("redirect listener", accept(listener, Arc::clone(gateway), open, tasks.clone()));
+    let desk = Desk { gateway: Arc::clone(gateway), challenges: Arc::clone(challenges) };
+    tasks.spawn("redirect listener", accept(listener, desk, open, tasks.clone()));
     tracing::info!(listener = "redirect", %address, "listening");
 }
 
-async fn accept(listener: TcpListener, gateway: Arc<Gateway>, level: Arc<Level>, tasks: Tasks) {
+/// What every connection needs.
+#[derive(Clone)]
+struct Desk {
+    gateway: Arc<Gateway>,
+    challenges: Arc<Challenges>,
+}
+
+async fn accept(listener: TcpListener, desk: Desk, level: Arc<Level>, tasks: Tasks) {
     let places = Places::new(CONNECTIONS, OF_ONE_ADDRESS);
     let mut stopped = tasks.stopped();
     loop {
@@ -61,9 +77,9 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>, level: Arc<Level>,
         match accepted {
             Ok((stream, peer)) => {
                 let ip = peer.ip().to_canonical();
-                let shared = gateway.snapshot().trusted_proxies.contains(ip);
+                let shared = desk.gateway.snapshot().trusted_proxies.contains(ip);
                 let Some(place) = one.and_then(|one| places.give(one, ip, shared)) else { continue };
-                let served = connection(stream, ip, Arc::clone(&gateway), tasks.stopped());
+                let served = connection(stream, ip, desk.clone(), tasks.stopped());
                 let open = level.hold();
                 tasks.spawn("redirect connection", async move {
                     served.await;
@@ -78,13 +94,13 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>, level: Arc<Level>,
     }
 }
 
-async fn connection(stream: TcpStream, ip: IpAddr, gateway: Arc<Gateway>, stopped: Stopped) {
-    let limits = gateway.snapshot().limits.clone();
+async fn connection(stream: TcpStream, ip: IpAddr, desk: Desk, stopped: Stopped) {
+    let limits = desk.gateway.snapshot().limits.clone();
     let head_bytes = limits.header_bytes.as_usize();
     let (wire, watch) = Watched::new(Taken::new(stream, ANSWER_TIME), head_bytes);
     let service = service_fn(move |mut request: Request<Incoming>| {
         watch.mark(&mut request);
-        let answer = answer(&request, ip, &gateway);
+        let answer = answer(&request, ip, &desk);
         async move { Ok::<_, Infallible>(answer.map(Full::new)) }
     });
     let serving = http1::Builder::new()
@@ -107,7 +123,7 @@ async fn connection(stream: TcpStream, ip: IpAddr, gateway: Arc<Gateway>, stoppe
 }
 
 /// The answer, written down as every other is.
-fn answer<B>(request: &Request<B>, ip: IpAddr, gateway: &Gateway) -> Response<Bytes> {
+fn answer<B>(request: &Request<B>, ip: IpAddr, Desk { gateway, challenges }: &Desk) -> Response<Bytes> {
     let (now, snapshot) = (gateway.clock.now(), gateway.snapshot());
     let id = HeaderValue::try_from(RequestId::new(now).to_string());
     let id = id.unwrap_or(HeaderValue::from_static("unknown"));
@@ -115,20 +131,32 @@ fn answer<B>(request: &Request<B>, ip: IpAddr, gateway: &Gateway) -> Response<By
     line.asked_for(request.uri());
     (line.route, line.client_ip) = (Some("redirect".into()), Some(ip));
     let place = place(request, snapshot.public_url.as_ref());
-    let mut response = place.map_or_else(
-        |refusal| {
-            line.outcome = refusal.code();
-            refusal.response(&snapshot.rules.profile, &id)
-        },
-        |place| {
-            let mut response = Response::new(Bytes::new());
-            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-            response.headers_mut().insert(LOCATION, place);
-            // Browsers keep a 308 for as long as they like, a mistaken one too.
-            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
-            response
-        },
-    );
+    // An authority asks here whether a name is ours (RFC 8555 section 8.3).
+    let token = request.uri().path().strip_prefix(CHALLENGES);
+    let owed =
+        token.filter(|_| request.method() == Method::GET).and_then(|token| challenges.answer_to(token));
+    let mut response = if let Some(authorization) = owed {
+        line.route = Some("acme".into());
+        let mut response = Response::new(Bytes::copy_from_slice(authorization.as_bytes()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    } else {
+        place.map_or_else(
+            |refusal| {
+                line.outcome = refusal.code();
+                refusal.response(&snapshot.rules.profile, &id)
+            },
+            |place| {
+                let mut response = Response::new(Bytes::new());
+                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+                response.headers_mut().insert(LOCATION, place);
+                // Browsers keep a 308 for as long as they like, a mistaken one too.
+                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+                response
+            },
+        )
+    };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_REQUEST_ID, id.clone());
@@ -156,6 +184,8 @@ fn place<B>(request: &Request<B>, public_url: Option<&Uri>) -> Result<HeaderValu
     HeaderValue::try_from(format!("https://{host}{asked}")).map_err(|_| Refusal::PathAmbiguous)
 }
 
+/// Below it lie the tokens of challenges.
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// Each is there for one answer.
 const CONNECTIONS: usize = 512;
 /// Nobody keeps all others out. What comes from a trusted proxy comes from many.

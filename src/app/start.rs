@@ -139,7 +139,7 @@ impl App {
         let metrics = Metrics::new().map_err(machine("metrics"))?;
         let (admin_tasks, tasks, last_tasks) =
             (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
-        let doors = Doors::open(&config, &metrics, &tasks)?;
+        let doors = Doors::open(&config, &metrics, &tasks, &clock)?;
         let federation = Federation::new(&config, &clock, &tasks)?;
         let store = Options::sqlite(config.store.url.path()).migrate(true);
         let store = Store::open(&store, clock.now()).await?;
@@ -205,7 +205,7 @@ impl App {
         let (limits, door) = (config.limits.clone(), doors.admin().cloned());
         let served = Admin { router, gateway: Arc::clone(&gateway), limits, door };
         admin::serve(admin_socket, served, &metrics, &admin_tasks);
-        redirect::begin(redirect, &gateway, &admin_tasks);
+        redirect::begin(redirect, &gateway, &doors.challenges(), &admin_tasks);
         Ok(Self {
             config: Mutex::new(Arc::new(config)),
             generation: AtomicU64::new(1),

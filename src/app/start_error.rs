@@ -86,6 +86,11 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether certificates that are ordered are its cause.
+    pub const fn is_of_orders(&self) -> bool {
+        matches!(self, Self::Tls { error: TlsSetup::Acme { .. }, .. })
+    }
+
     /// Of the configuration that names the certificates.
     pub(super) fn tls(config: &Config, error: TlsSetup) -> Self {
         Self::Tls { origin: config.origin.clone(), error }

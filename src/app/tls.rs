@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{background, start_error::StartError};
+use super::{
+    acme::{Orders, Source},
+    background,
+    start_error::StartError,
+};
 use crate::{
     config::{Config, Warning},
     domain::time::{Clock, Timestamp},
     proxy::server::PROTOCOLS,
     runtime::{
         tasks::Tasks,
-        tls::{self, Door, Keeper},
+        tls::{self, Challenges, Door, Keeper},
     },
     telemetry::metrics::Metrics,
 };
@@ -19,17 +23,34 @@ pub use crate::runtime::tls::Shown;
 /// The doors of the ports that speak TLS.
 pub(super) struct Doors {
     keeper: Option<Arc<Keeper>>,
+    orders: Option<Arc<Orders>>,
     to_admins: bool,
 }
 
 impl Doors {
-    /// Reads the certificates, and from now on looks whether their files change.
-    pub(super) fn open(config: &Config, metrics: &Metrics, tasks: &Tasks) -> Result<Self, StartError> {
-        let Some(wanted) = &config.tls else { return Ok(Self { keeper: None, to_admins: false }) };
+    /// Reads the certificates, and from now on looks whether their files change, and which are to be ordered.
+    pub(super) fn open(
+        config: &Config,
+        metrics: &Metrics,
+        tasks: &Tasks,
+        clock: &Clock,
+    ) -> Result<Self, StartError> {
+        let Some(wanted) = &config.tls else {
+            return Ok(Self { keeper: None, orders: None, to_admins: false });
+        };
         let keeper = Keeper::new(wanted, PROTOCOLS, Arc::clone(&metrics.tls));
         let keeper = Arc::new(keeper.map_err(|error| StartError::tls(config, error))?);
+        let orders = Arc::new(Orders::new(Arc::clone(&keeper), clock.clone(), Arc::clone(&metrics.tls)));
+        let source = orders.prepare(wanted.acme.as_ref()).map_err(|error| StartError::tls(config, error))?;
+        orders.begin(source);
         background::start(tasks, "certificate files", look(Arc::clone(&keeper)));
-        Ok(Self { keeper: Some(keeper), to_admins: wanted.admin })
+        background::start(tasks, "certificate orders", Arc::clone(&orders).keep());
+        Ok(Self { keeper: Some(keeper), orders: Some(orders), to_admins: wanted.admin })
+    }
+
+    /// What authorities may ask for on the port without TLS.
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        self.keeper.as_ref().map(|keeper| Arc::clone(&keeper.challenges)).unwrap_or_default()
     }
 
     /// The gateway port's.
@@ -45,9 +66,13 @@ impl Doors {
     /// Puts what the configuration says now in force, and what the files hold. Whether a port speaks TLS at all is
     /// settled at the start.
     pub(super) fn reload(&self, config: &Config) {
-        if let (Some(keeper), Some(wanted)) = (&self.keeper, &config.tls) {
-            match keeper.reload(wanted) {
-                Ok(()) => tracing::info!("certificates read again"),
+        if let (Some(keeper), Some(orders), Some(wanted)) = (&self.keeper, &self.orders, &config.tls) {
+            let source = orders.prepare(wanted.acme.as_ref());
+            match source.and_then(|source| keeper.reload(wanted).map(|()| source)) {
+                Ok(source) => {
+                    orders.begin(source);
+                    tracing::info!("certificates read again");
+                }
                 Err(error) => tracing::error!(%error, "{KEPT}"),
             }
         }
@@ -72,7 +97,32 @@ pub fn examine(config: &Config) -> Result<(Vec<Shown>, Vec<Warning>), StartError
     let Some(wanted) = &config.tls else { return Ok((Vec::new(), Vec::new())) };
     let shown = tls::examine(wanted).map_err(|error| StartError::tls(config, error))?;
     let now = Clock::system().now();
-    let odd = shown.iter().enumerate().flat_map(|(index, shown)| odd(index, shown, now)).collect();
+    let mut odd: Vec<_> =
+        shown.iter().enumerate().flat_map(|(index, shown)| odd(index, shown, now)).collect();
+    let (mut shown, provider) = (shown, tls::provider());
+    let source = wanted.acme.as_ref().map(Source::of).transpose();
+    let source = source.map_err(|error| StartError::tls(config, error))?;
+    for (index, name) in wanted.acme.iter().flat_map(|acme| &acme.domains).enumerate() {
+        let key = format!("tls.acme.domains[{index}]");
+        if shown.iter().any(|shown| shown.names.contains(name)) {
+            odd.push(Warning { key, text: format!("{name} is in a file already: none is ordered for it") });
+            continue;
+        }
+        match source.as_ref().map(|source| source.kept(name, &provider)).transpose() {
+            Ok(Some(Some((file, kept)))) => shown.push(Shown {
+                file,
+                names: kept.names.to_vec(),
+                begins: kept.begins,
+                ends: kept.ends,
+                key_is_open: false,
+            }),
+            Ok(_) => odd.push(Warning {
+                key,
+                text: format!("{name} has no certificate yet: one is ordered when the gateway runs"),
+            }),
+            Err(error) => odd.push(Warning { key, text: format!("{error}: another is ordered") }),
+        }
+    }
     Ok((shown, odd))
 }
 

@@ -73,6 +73,10 @@ pub(super) fn unstarted(error: &StartError, by_flag: bool) -> Failure {
             error,
             "outbound.ca names a file with certificates in PEM: -----BEGIN CERTIFICATE-----",
         ),
+        StartError::Tls { .. } if error.is_of_orders() => Failure::usage(
+            error,
+            "tls.acme.storage is a folder of the gateway's own, with its account and its certificates",
+        ),
         StartError::Tls { .. } => Failure::usage(
             error,
             "each [[tls.certificate]] names two PEM files: cert = \"tls/site.pem\", key = \"tls/site.key\"",

@@ -4,6 +4,7 @@
 //! A configuration with a fault gives no `Config` at all but every fault it has, each with its file, dotted key
 //! and a valid example. What a version does not do yet is not accepted either: an ignored key would be a promise.
 
+mod acme;
 mod audit;
 mod auth;
 mod credentials;
@@ -52,6 +53,7 @@ use raw::{Findings, Section};
 
 use crate::domain::profile::Profile;
 
+pub use acme::{Acme, Challenge, ExternalAccount};
 pub use audit::{AlertAddress, Audit, KeyUseEvents};
 pub use auth::{Auth, FailureBudget};
 pub use credentials::Credentials;
@@ -165,7 +167,7 @@ impl Config {
     fn read(whole: &mut Section<'_>, origin: &Path) -> Option<Self> {
         let mut profile = profile::read(whole);
         let listen = whole.section("listen", Listen::read);
-        let tls = tls::read(whole);
+        let tls = tls::read(whole, &listen);
         let store = whole.section("store", Store::read);
         let keys = whole.section("keys", |section| Keys::read(section, profile.as_mut()));
         let auth = whole.section("auth", Auth::read);

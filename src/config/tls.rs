@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{
+    acme::{self, Acme},
     jwt::word,
+    listen::Listen,
     raw::{Item, Problem, Section},
 };
 
@@ -16,8 +18,10 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// Whether clients show certificates.
     pub clients: ClientCertificates,
-    /// At least one; the first is shown to whoever asks for no name that another has.
+    /// The first is shown to whoever asks for no name that another has.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates that are ordered. There is at least one of either kind.
+    pub acme: Option<Acme>,
 }
 
 /// A version of TLS.
@@ -61,20 +65,24 @@ pub struct CertificateFiles {
 }
 
 /// Reads the section; none without a certificate: plain HTTP.
-pub(super) fn read(whole: &mut Section<'_>) -> Option<Tls> {
+pub(super) fn read(whole: &mut Section<'_>, listen: &Listen) -> Option<Tls> {
     whole.section("tls", |section| {
         let admin = section.read("admin", "true", Item::boolean).unwrap_or(false);
         let min_version = section.read("min_version", r#""1.2""#, version).unwrap_or_default();
         let clients = clients(section);
         let certificates: Vec<_> = section.sections("certificate", files).into_iter().flatten().collect();
-        if certificates.is_empty() {
+        let has_acme = section.has("acme");
+        let has_redirect = listen.redirect.is_some();
+        let acme = section
+            .section("acme", |section| if has_acme { acme::read(section, has_redirect) } else { None });
+        if certificates.is_empty() && !has_acme {
             let needs = [("admin", admin), ("client_auth", clients != ClientCertificates::Unasked)];
             for (key, _) in needs.into_iter().filter(|(_, needed)| *needed) {
-                section.refuse(key, "needs TLS, and there is no [[tls.certificate]]", "");
+                section.refuse(key, "needs TLS, and there is no [[tls.certificate]] and no [tls.acme]", "");
             }
             return None;
         }
-        Some(Tls { admin, min_version, clients, certificates })
+        Some(Tls { admin, min_version, clients, certificates, acme })
     })
 }
 

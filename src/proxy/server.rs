@@ -261,6 +261,7 @@ async fn encrypted(
             }
         }
         // Whoever knocks and does not come in is no news: the internet is full of them.
+        Err(NotMet::Challenge) => tracing::debug!(client = %ip, "an authority's challenge was answered"),
         Err(error) => {
             let count = if matches!(error, NotMet::TimedOut) { &counts.timed_out } else { &counts.failed };
             count.inc();

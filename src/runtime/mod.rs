@@ -1,5 +1,6 @@
 //! What runs the planes: listeners, TLS, client addresses, the hashing pool, tasks, calls to other servers.
 
+pub mod acme;
 pub mod client_ip;
 pub mod crowd;
 pub mod dial;

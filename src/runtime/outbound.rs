@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use reqwest::{Certificate, Client, RequestBuilder, Response, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -26,6 +27,8 @@ pub struct Outbound(Arc<Caller>);
 #[derive(Debug)]
 struct Caller {
     further: Vec<Certificate>,
+    /// Nobody is believed but them, and nothing is asked in the clear.
+    strict: bool,
     client: OnceLock<Client>,
 }
 
@@ -86,15 +89,25 @@ pub enum OutboundError {
 impl Outbound {
     /// A client that trusts the platform's certificates and, beside them, those of a PEM file.
     pub fn new(further_certificates: Option<&Path>) -> Result<Self, OutboundSetup> {
+        Self::made(further_certificates, false)
+    }
+
+    /// A client that calls with https alone and trusts the certificates of this PEM file and no other, or else the
+    /// platform's.
+    pub fn strict(authorities: Option<&Path>) -> Result<Self, OutboundSetup> {
+        Self::made(authorities, true)
+    }
+
+    fn made(certificates: Option<&Path>, strict: bool) -> Result<Self, OutboundSetup> {
         let mut further = Vec::new();
-        if let Some(file) = further_certificates {
+        if let Some(file) = certificates {
             let bundle = Certificate::from_pem_bundle(&fs::read(file)?);
             further = bundle.map_err(|error| OutboundSetup::BadCertificate(reason(error)))?;
             if further.is_empty() {
                 return Err(OutboundSetup::NoCertificate);
             }
         }
-        Ok(Self(Arc::new(Caller { further, client: OnceLock::new() })))
+        Ok(Self(Arc::new(Caller { further, strict, client: OnceLock::new() })))
     }
 
     /// What an address says.
@@ -129,8 +142,23 @@ impl Outbound {
         send(self.client()?.post(url).json(body)).await
     }
 
+    /// Sends a request as it is; the answer whatever its status is.
+    pub async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, OutboundError> {
+        let client = self.client()?;
+        let request = request.try_into().map_err(|_| OutboundError::BadAddress)?;
+        let mut response = client.execute(request).await.map_err(failure)?;
+        let mut answer = http::Response::new(Bytes::new());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        *answer.body_mut() = read(response).await?.into();
+        Ok(answer)
+    }
+
     fn client(&self) -> Result<&Client, OutboundError> {
-        let Caller { further, client } = &*self.0;
+        let Caller { further, strict, client } = &*self.0;
         if let Some(client) = client.get() {
             return Ok(client);
         }
@@ -143,9 +171,13 @@ impl Outbound {
             .timeout(TOTAL)
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE)
-            .tls_certs_merge(further.iter().cloned())
-            .build()
-            .map_err(|error| OutboundError::NoTls(reason(error)))?;
+            .https_only(*strict);
+        let made = if *strict && !further.is_empty() {
+            made.tls_certs_only(further.iter().cloned())
+        } else {
+            made.tls_certs_merge(further.iter().cloned())
+        };
+        let made = made.build().map_err(|error| OutboundError::NoTls(reason(error)))?;
         Ok(client.get_or_init(|| made))
     }
 }

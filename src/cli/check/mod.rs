@@ -34,7 +34,7 @@ Examples:
 pub(crate) struct Check {
     #[command(flatten)]
     config: ConfigFile,
-    /// Also open the store, connect to every target of every upstream, and ask identity providers for their keys
+    /// Also open the store, connect to every target of every upstream, ask identity providers for their keys, and the authority of [tls.acme] for its directory
     #[arg(long)]
     online: bool,
     /// Read no configuration, but ask the gateway that runs with this ops port whether it is ready

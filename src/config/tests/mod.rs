@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod acme;
 mod environment;
 mod mistakes;
 mod shapes;
@@ -107,6 +108,7 @@ fn the_shipped_file_shows_every_key() {
     let route = &full.routes[0];
     assert!(full.listen.public_url.is_some() && route.host.is_some() && full.mail.is_some());
     assert!(full.jwt.len() == 1 && full.oidc.is_some() && full.outbound.ca.is_some());
+    assert!(full.tls.is_some_and(|tls| tls.acme.is_some()));
     // A probe with an unknown key in each section names all known ones; each must stand in the shipped file.
     for header in SECTIONS {
         let known = faults(&format!("{header}\nzzzzzzzz = 1\n"));
@@ -139,6 +141,15 @@ const OPTIONAL: &[&str] = &[
     "[[tls.certificate]]",
     "cert =",
     "key =",
+    "[tls.acme]",
+    "domains =",
+    "contact =",
+    "directory =",
+    "directory_ca =",
+    "storage =",
+    "accept_terms =",
+    "challenge =",
+    "external_account =",
     "tls =",
     "health =",
     "[mail]",
@@ -151,6 +162,8 @@ const SECTIONS: &[&str] = &[
     "[listen]",
     "[tls]",
     "[[tls.certificate]]",
+    "[tls.acme]",
+    "[tls.acme.external_account]",
     "[store]",
     "[keys]",
     "[auth]",

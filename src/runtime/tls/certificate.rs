@@ -1,13 +1,14 @@
 //! Our own certificates: read, held against their keys, and chosen by the name that a client asks for.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustls::{
     crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -16,11 +17,11 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 use super::pem::{self, PemError};
 use crate::{config::CertificateFiles, domain::time::Timestamp};
 
-/// A certificate with its key.
-#[derive(Debug)]
+/// A certificate with its key. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Certificate {
     /// What it is for, as it is written there, names before addresses; at least one word.
-    pub names: Vec<String>,
+    pub names: Arc<[String]>,
     /// From when it counts.
     pub begins: Timestamp,
     /// Until when.
@@ -69,16 +70,34 @@ impl Certificate {
     /// Reads a certificate and its key.
     pub fn load(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Self, BadCertificate> {
         let CertificateFiles { cert, key } = files;
-        let of = |path: &Path| {
-            let path = path.to_owned();
-            move |error| BadCertificate::File { path, error }
-        };
         let chain = pem::certificates(cert).map_err(of(cert))?;
         let private = pem::private_key(key).map_err(of(key))?;
+        Self::made(chain, private, files, provider)
+    }
+
+    /// The same out of one text that is to become this file: the key, and the certificate with those that lead to its
+    /// authority.
+    pub(in crate::runtime) fn read(
+        text: &[u8],
+        path: &Path,
+        provider: &CryptoProvider,
+    ) -> Result<Self, BadCertificate> {
+        let chain = pem::certificates_in(text).map_err(of(path))?;
+        let private = pem::private_key_in(text).map_err(of(path))?;
+        let files = CertificateFiles { cert: path.to_owned(), key: path.to_owned() };
+        Self::made(chain, private, &files, provider)
+    }
+
+    fn made(
+        chain: Vec<CertificateDer<'static>>,
+        private: PrivateKeyDer<'static>,
+        CertificateFiles { cert, key }: &CertificateFiles,
+        provider: &CryptoProvider,
+    ) -> Result<Self, BadCertificate> {
         let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
         let unusable = |why: String| BadCertificate::Unusable { path: cert.clone(), why };
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| unusable(error.to_string()))?;
-        let names = names(&parsed);
+        let names = names(&parsed).into();
         let at = |time: x509_parser::time::ASN1Time| {
             Timestamp::from_micros(time.timestamp().saturating_mul(1_000_000))
         };
@@ -103,14 +122,24 @@ impl Certificate {
         self.names.first().map_or("", String::as_str)
     }
 
+    /// A number of its own: the same for the same certificate, and any for another.
+    pub fn lot(&self) -> u32 {
+        crc32fast::hash(self.key.cert.first().map(AsRef::as_ref).unwrap_or_default())
+    }
+
     /// Whether it is for this name.
-    fn is_for(&self, name: &str) -> bool {
+    pub fn is_for(&self, name: &str) -> bool {
         let parent = name.split_once('.').map(|(_, parent)| parent);
         self.names.iter().any(|own| {
             own == name
                 || own.strip_prefix("*.").is_some_and(|own| parent.is_some_and(|parent| own == parent))
         })
     }
+}
+
+fn of(path: &Path) -> impl FnOnce(PemError) -> BadCertificate {
+    let path = path.to_owned();
+    move |error| BadCertificate::File { path, error }
 }
 
 /// In lower case. The common name counts where there is no other, as it did before RFC 6125; without any the
@@ -140,28 +169,30 @@ fn address(bytes: &[u8]) -> Option<String> {
     v4.or_else(|_| v6()).ok()
 }
 
-/// All certificates of a configuration, in its order; at least one.
+/// All certificates of a configuration, in its order.
 #[derive(Debug)]
 pub struct Certificates {
     all: Vec<Certificate>,
     exact: HashMap<String, usize>,
     /// By what stands behind `*.`.
     wild: HashMap<String, usize>,
+    /// Names whose certificate is ordered and not there yet: nobody is shown another's in their place.
+    awaited: HashSet<String>,
 }
 
 impl Certificates {
     /// Puts them together. Where two have a name, it is the first one's.
-    pub fn new(all: Vec<Certificate>) -> Self {
+    pub fn new(all: Vec<Certificate>, awaited: HashSet<String>) -> Self {
         let (mut exact, mut wild) = (HashMap::new(), HashMap::new());
         for (place, certificate) in all.iter().enumerate() {
-            for name in &certificate.names {
+            for name in certificate.names.iter() {
                 match name.strip_prefix("*.") {
                     Some(parent) => wild.entry(parent.to_owned()).or_insert(place),
                     None => exact.entry(name.clone()).or_insert(place),
                 };
             }
         }
-        Self { all, exact, wild }
+        Self { all, exact, wild, awaited }
     }
 
     /// Each of them.
@@ -169,30 +200,37 @@ impl Certificates {
         self.all.iter()
     }
 
+    /// How many names wait for theirs.
+    pub fn awaited(&self) -> usize {
+        self.awaited.len()
+    }
+
     /// The place of the one that is shown to whoever asks for this name, which may be written in any case and with a
-    /// dot at its end (RFC 6066 section 3, RFC 6125 section 6.4).
-    pub fn place_of(&self, name: Option<&str>) -> usize {
-        let Some(name) = name else { return 0 };
+    /// dot at its end (RFC 6066 section 3, RFC 6125 section 6.4); none when there is none yet.
+    pub fn place_of(&self, name: Option<&str>) -> Option<usize> {
+        let first = (!self.all.is_empty()).then_some(0);
+        let Some(name) = name else { return first };
         let name = name.strip_suffix('.').unwrap_or(name);
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return self.place_of(Some(&name.to_ascii_lowercase()));
         }
         let wild = || self.wild.get(name.split_once('.')?.1);
-        self.exact.get(name).or_else(wild).copied().unwrap_or(0)
+        let found = self.exact.get(name).or_else(wild).copied();
+        found.or_else(|| first.filter(|_| !self.awaited.contains(name)))
     }
 
     /// Whether a client that was shown the certificate at this place may ask for this host: that certificate is for it,
     /// or is the one that would be shown for it. `host` is in lower case, without port and trailing dot.
     pub fn may_ask(&self, place: usize, host: &str) -> bool {
-        self.all.len() < 2
-            || self.place_of(Some(host)) == place
+        self.all.len() + self.awaited.len() < 2
+            || self.place_of(Some(host)) == Some(place)
             || self.all.get(place).is_some_and(|shown| shown.is_for(host))
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.all.get(self.place_of(hello.server_name())).map(|certificate| Arc::clone(&certificate.key))
+        self.all.get(self.place_of(hello.server_name())?).map(|certificate| Arc::clone(&certificate.key))
     }
 }
 
@@ -217,11 +255,14 @@ mod tests {
     }
 
     fn several() -> Certificates {
-        Certificates::new(vec![
-            made(&["default.example"]),
-            made(&["a.example", "*.shared.example"]),
-            made(&["*.example", "b.shared.example", "A.example"]),
-        ])
+        Certificates::new(
+            vec![
+                made(&["default.example"]),
+                made(&["a.example", "*.shared.example"]),
+                made(&["*.example", "b.shared.example", "A.example"]),
+            ],
+            HashSet::new(),
+        )
     }
 
     #[test]
@@ -247,9 +288,9 @@ mod tests {
             (".", 0),
             ("a.example..", 0),
         ] {
-            assert_eq!(several.place_of(Some(name)), place, "{name}");
+            assert_eq!(several.place_of(Some(name)), Some(place), "{name}");
         }
-        assert_eq!(several.place_of(None), 0);
+        assert_eq!(several.place_of(None), Some(0));
     }
 
     #[test]
@@ -262,7 +303,23 @@ mod tests {
             assert!(!several.may_ask(place, host), "{place} {host}");
         }
         assert!(several.may_ask(0, "nobody") && several.may_ask(0, "127.0.0.1"));
-        assert!(Certificates::new(vec![made(&["a.example"])]).may_ask(0, "b.example"), "one is for all");
+        assert!(
+            Certificates::new(vec![made(&["a.example"])], HashSet::new()).may_ask(0, "b.example"),
+            "one is for all"
+        );
+    }
+
+    /// Nobody is shown another's certificate for a name that waits for its own, or asks for it there.
+    #[test]
+    fn a_name_that_waits_is_nobody_elses() {
+        let waiting = || HashSet::from(["b.example".to_owned(), "x.shared.example".to_owned()]);
+        let none = Certificates::new(Vec::new(), waiting());
+        assert_eq!((none.place_of(None), none.place_of(Some("c.example"))), (None, None));
+        let one = Certificates::new(vec![made(&["a.example", "*.shared.example"])], waiting());
+        assert_eq!((one.place_of(Some("B.example.")), one.place_of(Some("c.example"))), (None, Some(0)));
+        // A wildcard of a file will do meanwhile.
+        assert_eq!(one.place_of(Some("x.shared.example")), Some(0));
+        assert!(!one.may_ask(0, "b.example") && one.may_ask(0, "c.example"));
     }
 
     #[test]
@@ -276,6 +333,6 @@ mod tests {
         let error = Certificate::load(&files, &provider()).unwrap_err();
         assert!(matches!(error, BadCertificate::Strangers { .. }), "{error}");
         fs::write(&files.key, one.serialize_pem()).unwrap();
-        assert_eq!(Certificate::load(&files, &provider()).unwrap().names, ["a.example", "192.0.2.1"]);
+        assert_eq!(Certificate::load(&files, &provider()).unwrap().names[..], ["a.example", "192.0.2.1"]);
     }
 }

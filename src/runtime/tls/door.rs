@@ -8,18 +8,18 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs::Ticketer},
     pki_types::UnixTime,
     server::{
-        NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions, WebPkiClientVerifier,
-        danger::ClientCertVerifier,
+        Acceptor, NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
+        WebPkiClientVerifier, danger::ClientCertVerifier,
     },
     version::{TLS12, TLS13},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
-use super::{certificate::Certificates, subject::subject};
+use super::{certificate::Certificates, challenge::Challenges, subject::subject};
 use crate::config::TlsVersion;
 
 /// What clients of one port are met with; replaced as a whole, and in force from the next handshake on.
@@ -28,6 +28,7 @@ pub struct Door {
     offer: ArcSwap<Offer>,
     /// What is spoken inside, in the order of our liking (RFC 7301).
     protocols: &'static [&'static [u8]],
+    challenges: Arc<Challenges>,
 }
 
 /// What a handshake is made of.
@@ -68,7 +69,7 @@ pub struct Met {
     pub protocol: Option<Vec<u8>>,
 }
 
-/// Why nobody came in. Whatever it is, it is the client's affair.
+/// Why nobody came in. Whatever it is, it is no affair of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum NotMet {
     /// It took too long.
@@ -80,6 +81,9 @@ pub enum NotMet {
     /// It came back by an earlier handshake, whose certificate does not count any more.
     #[error("the certificate of the resumed session does not count any more: {0}")]
     CertificateEnded(rustls::Error),
+    /// It was an authority that looked whether a name is ours, and has seen it.
+    #[error("an authority's challenge was answered")]
+    Challenge,
 }
 
 impl Resumption {
@@ -97,7 +101,13 @@ impl Door {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, rustls::Error> {
         let offer = Offer::new(protocols, certificates, terms, resumption, provider)?;
-        Ok(Self { offer: ArcSwap::from_pointee(offer), protocols })
+        Ok(Self { offer: ArcSwap::from_pointee(offer), protocols, challenges: Arc::default() })
+    }
+
+    /// The same, which authorities may ask whose a name is.
+    #[must_use]
+    pub(super) fn answering(self, challenges: Arc<Challenges>) -> Self {
+        Self { challenges, ..self }
     }
 
     /// Handshakes that begin from now on are made of this.
@@ -120,10 +130,30 @@ impl Door {
         patience: Duration,
     ) -> Result<(TlsStream<S>, Met), NotMet> {
         let offer = self.offer.load_full();
-        let handshake = TlsAcceptor::from(Arc::clone(&offer.config)).accept(stream);
-        let stream = timeout(patience, handshake).await.map_err(|_| NotMet::TimedOut)??;
+        let stream = if self.challenges.has_names() {
+            // Larger than the other, and rarer.
+            timeout(patience, Box::pin(self.meet_anybody(stream, &offer))).await
+        } else {
+            let handshake = TlsAcceptor::from(Arc::clone(&offer.config)).accept(stream);
+            timeout(patience, handshake).await.map(|met| met.map_err(NotMet::from))
+        };
+        let stream = stream.map_err(|_| NotMet::TimedOut)??;
         let met = offer.met(stream.get_ref().1)?;
         Ok((stream, met))
+    }
+
+    /// The same while names are being ordered: it may be an authority.
+    async fn meet_anybody<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        offer: &Offer,
+    ) -> Result<TlsStream<S>, NotMet> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let Some(proof) = self.challenges.proof_for(&begun.client_hello()) else {
+            return Ok(begun.into_stream(Arc::clone(&offer.config)).await?);
+        };
+        begun.into_stream(proof).await?.shutdown().await?;
+        Err(NotMet::Challenge)
     }
 }
 
@@ -163,7 +193,8 @@ impl Offer {
     }
 
     fn met(&self, connection: &ServerConnection) -> Result<Met, NotMet> {
-        let shown = self.certificates.place_of(connection.server_name());
+        // There is one: it was shown.
+        let shown = self.certificates.place_of(connection.server_name()).unwrap_or_default();
         let proved = connection.peer_certificates().and_then(<[_]>::split_first);
         if let Some((leaf, chain)) = proved
             && connection.handshake_kind() == Some(HandshakeKind::Resumed)

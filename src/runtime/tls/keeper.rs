@@ -1,9 +1,11 @@
-//! What stands behind the doors: files, read at the start and again whenever they have changed.
+//! What stands behind the doors: files, read at the start and again whenever they have changed, and certificates that
+//! were ordered.
 
 use std::{
+    collections::{HashMap, HashSet},
     fs,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,6 +13,7 @@ use rustls::crypto::CryptoProvider;
 
 use super::{
     certificate::{BadCertificate, Certificate, Certificates},
+    challenge::Challenges,
     door::{Door, Resumption, Terms},
     pem::{self, PemError},
     provider,
@@ -28,6 +31,8 @@ pub struct Keeper {
     pub gateway: Arc<Door>,
     /// The admin port's, whether it is used or not.
     pub admin: Arc<Door>,
+    /// What the gateway port owes to authorities.
+    pub challenges: Arc<Challenges>,
     provider: Arc<CryptoProvider>,
     metrics: Arc<TlsMetrics>,
     state: Mutex<State>,
@@ -36,12 +41,25 @@ pub struct Keeper {
 #[derive(Debug)]
 struct State {
     config: Tls,
+    /// Of the files.
+    read_in: Vec<Certificate>,
+    /// Those that were ordered, by the names that they were ordered for.
+    ordered: HashMap<String, Ordered>,
     terms: Terms,
     resumption: [Resumption; 2],
     /// What the files looked like when they were last read, with or without success.
     read: Vec<Option<Look>>,
     /// What they looked like a moment ago, if that was different: whoever writes them may not have finished.
     changing: Option<Vec<Option<Look>>>,
+}
+
+/// A certificate that was ordered.
+#[derive(Debug, Clone)]
+pub struct Ordered {
+    /// It.
+    pub certificate: Certificate,
+    /// The file that it is kept in.
+    pub file: PathBuf,
 }
 
 /// What shows that a file has changed, without reading it: where it lies, how long it is, and when it was written or given
@@ -67,6 +85,14 @@ pub enum TlsSetup {
         /// Why.
         error: PemError,
     },
+    /// What is ordered.
+    #[error("tls.acme.{key}: {why}")]
+    Acme {
+        /// Which key is at fault.
+        key: &'static str,
+        /// Why.
+        why: String,
+    },
     /// All of it together.
     #[error("tls: {0}")]
     Refused(#[from] rustls::Error),
@@ -81,14 +107,51 @@ impl Keeper {
     ) -> Result<Self, TlsSetup> {
         let provider = provider();
         let read = looks(config);
-        let (certificates, terms) = (certificates(config, &provider)?, terms(config)?);
+        let (read_in, terms) = (certificates(config, &provider)?, terms(config)?);
+        let (ordered, challenges) = (HashMap::new(), Arc::<Challenges>::default());
+        let certificates = together(config, &read_in, &ordered);
         let resumption = [Resumption::new()?, Resumption::new()?];
         let door = |protocols, resumption| Door::new(protocols, &certificates, &terms, resumption, &provider);
-        let gateway = Arc::new(door(protocols, &resumption[0])?);
+        let gateway = Arc::new(door(protocols, &resumption[0])?.answering(Arc::clone(&challenges)));
         let admin = Arc::new(door(&[b"http/1.1"], &resumption[1])?);
         tell(&metrics, &certificates);
-        let state = State { config: config.clone(), terms, resumption, read, changing: None };
-        Ok(Self { gateway, admin, provider, metrics, state: Mutex::new(state) })
+        let config = config.clone();
+        let state = State { config, read_in, ordered, terms, resumption, read, changing: None };
+        Ok(Self { gateway, admin, challenges, provider, metrics, state: Mutex::new(state) })
+    }
+
+    /// The algorithms.
+    pub const fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
+    }
+
+    /// Shows this certificate, kept in this file, to whoever asks for the name from now on, if the configuration in force
+    /// has it ordered.
+    pub fn supply(&self, name: &str, ordered: Ordered) -> Result<(), TlsSetup> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.ordered.insert(name.to_owned(), ordered);
+        let certificates = together(&state.config, &state.read_in, &state.ordered);
+        let shown = self.show(&certificates, &state.terms, &state.resumption);
+        if shown.is_err() {
+            match before {
+                Some(before) => state.ordered.insert(name.to_owned(), before),
+                None => state.ordered.remove(name),
+            };
+        }
+        shown
+    }
+
+    /// The certificate that was ordered for this name and is in force; `file` is where it would be kept.
+    pub fn ordered(&self, name: &str, file: &Path) -> Option<Certificate> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let ordered = state.ordered.get(name).filter(|ordered| ordered.file == file);
+        ordered.map(|ordered| ordered.certificate.clone())
+    }
+
+    /// Whether a certificate of the files has this very name, so that none needs to be ordered.
+    pub fn is_in_files(&self, name: &str) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        has(&state.read_in, name)
     }
 
     /// Puts another configuration in force, or the same with what its files hold now. On an error nothing changes.
@@ -120,16 +183,30 @@ impl Keeper {
     fn read_again(&self, config: &Tls, state: &mut State) -> Result<(), TlsSetup> {
         // Before they are read: what is written meanwhile is seen next time.
         (state.read, state.changing) = (looks(config), None);
-        let (certificates, terms) = (certificates(config, &self.provider)?, terms(config)?);
+        let (read_in, terms) = (certificates(config, &self.provider)?, terms(config)?);
+        let certificates = together(config, &read_in, &state.ordered);
         let resumption = if terms.are(&state.terms) {
             state.resumption.clone()
         } else {
             [Resumption::new()?, Resumption::new()?]
         };
-        self.gateway.replace(&certificates, &terms, &resumption[0], &self.provider)?;
-        self.admin.replace(&certificates, &terms, &resumption[1], &self.provider)?;
-        tell(&self.metrics, &certificates);
-        (state.config, state.terms, state.resumption) = (config.clone(), terms, resumption);
+        self.show(&certificates, &terms, &resumption)?;
+        let names: HashSet<&String> = config.acme.iter().flat_map(|acme| &acme.domains).collect();
+        state.ordered.retain(|name, _| names.contains(name));
+        (state.config, state.read_in) = (config.clone(), read_in);
+        (state.terms, state.resumption) = (terms, resumption);
+        Ok(())
+    }
+
+    fn show(
+        &self,
+        certificates: &Arc<Certificates>,
+        terms: &Terms,
+        resumption: &[Resumption; 2],
+    ) -> Result<(), TlsSetup> {
+        self.gateway.replace(certificates, terms, &resumption[0], &self.provider)?;
+        self.admin.replace(certificates, terms, &resumption[1], &self.provider)?;
+        tell(&self.metrics, certificates);
         Ok(())
     }
 }
@@ -152,11 +229,12 @@ pub struct Shown {
 /// Reads everything, and keeps nothing.
 pub fn examine(config: &Tls) -> Result<Vec<Shown>, TlsSetup> {
     let provider = provider();
-    let certificates = certificates(config, &provider)?;
+    let read_in = certificates(config, &provider)?;
+    let certificates = together(config, &read_in, &HashMap::new());
     Door::new(&[], &certificates, &terms(config)?, &Resumption::new()?, &provider)?;
-    let shown = certificates.iter().zip(&config.certificates).map(|(certificate, files)| Shown {
+    let shown = read_in.iter().zip(&config.certificates).map(|(certificate, files)| Shown {
         file: files.cert.clone(),
-        names: certificate.names.clone(),
+        names: certificate.names.to_vec(),
         begins: certificate.begins,
         ends: certificate.ends,
         key_is_open: fs::metadata(&files.key).is_ok_and(|file| file.mode() & 0o004 != 0),
@@ -164,12 +242,27 @@ pub fn examine(config: &Tls) -> Result<Vec<Shown>, TlsSetup> {
     Ok(shown.collect())
 }
 
-fn certificates(config: &Tls, provider: &CryptoProvider) -> Result<Arc<Certificates>, TlsSetup> {
+/// Those of the files, then those that were ordered; a name that a file has is the file's.
+fn together(config: &Tls, read_in: &[Certificate], ordered: &HashMap<String, Ordered>) -> Arc<Certificates> {
+    let (mut all, mut awaited) = (read_in.to_vec(), HashSet::new());
+    for name in config.acme.iter().flat_map(|acme| &acme.domains).filter(|name| !has(read_in, name)) {
+        match ordered.get(name) {
+            Some(ordered) => all.push(ordered.certificate.clone()),
+            None => drop(awaited.insert(name.clone())),
+        }
+    }
+    Arc::new(Certificates::new(all, awaited))
+}
+
+fn has(certificates: &[Certificate], name: &str) -> bool {
+    certificates.iter().any(|certificate| certificate.names.iter().any(|own| own == name))
+}
+
+fn certificates(config: &Tls, provider: &CryptoProvider) -> Result<Vec<Certificate>, TlsSetup> {
     let load = |(index, files)| {
         Certificate::load(files, provider).map_err(|error| TlsSetup::Certificate { index, error })
     };
-    let all = config.certificates.iter().enumerate().map(load).collect::<Result<_, _>>()?;
-    Ok(Arc::new(Certificates::new(all)))
+    config.certificates.iter().enumerate().map(load).collect()
 }
 
 fn terms(config: &Tls) -> Result<Terms, TlsSetup> {
@@ -196,6 +289,7 @@ impl Terms {
 
 fn tell(metrics: &TlsMetrics, certificates: &Certificates) {
     metrics.certificates(certificates.iter().map(|certificate| (certificate.name(), certificate.ends)));
+    metrics.acme.missing.set(i64::try_from(certificates.awaited()).unwrap_or(i64::MAX));
 }
 
 fn looks(config: &Tls) -> Vec<Option<Look>> {
@@ -226,6 +320,7 @@ mod tests {
             clients: ClientCertificates::Unasked,
             min_version: TlsVersion::V1_2,
             admin: false,
+            acme: None,
         };
         let before = looks(&config);
         assert_eq!(before, looks(&config));

@@ -5,6 +5,7 @@
 //! as in 1.3; there is no compression, no renegotiation and no early data in it.
 
 mod certificate;
+mod challenge;
 pub mod client;
 mod door;
 mod keeper;
@@ -13,11 +14,12 @@ mod subject;
 
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
+pub use rustls::crypto::CryptoProvider;
 
 pub use self::certificate::{BadCertificate, Certificate, Certificates};
+pub use self::challenge::{Challenges, Owing, Unmade};
 pub use self::door::{Door, Met, NotMet};
-pub use self::keeper::{Keeper, Shown, TlsSetup, examine};
+pub use self::keeper::{Keeper, Ordered, Shown, TlsSetup, examine};
 pub use self::pem::{PemError, authorities, certificates, private_key};
 
 /// The algorithms of every TLS connection of this process.

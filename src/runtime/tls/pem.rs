@@ -51,8 +51,12 @@ pub enum PemError {
 
 /// The certificates of a file, in its order; at least one.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let text = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    certificates_in(&read(path)?)
+}
+
+/// The same of a text.
+pub(in crate::runtime) fn certificates_in(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match found {
         Ok(found) if found.is_empty() => Err(PemError::NoCertificate),
         Ok(found) => Ok(found),
@@ -62,12 +66,16 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemErro
 
 /// The first private key of a file: PKCS #8, PKCS #1 or SEC 1.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    let text = read(path)?;
+    private_key_in(&read(path)?)
+}
+
+/// The same of a text.
+pub(in crate::runtime) fn private_key_in(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     // OpenSSL's older form is a section as any other, with a line that says what was done to it.
-    if contains(&text, b"ENCRYPTED PRIVATE KEY") || contains(&text, b"Proc-Type: 4,ENCRYPTED") {
+    if contains(text, b"ENCRYPTED PRIVATE KEY") || contains(text, b"Proc-Type: 4,ENCRYPTED") {
         return Err(PemError::EncryptedKey);
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound => PemError::NoKey,
         _ => PemError::NotPem,
     })

@@ -21,8 +21,49 @@ pub struct TlsMetrics {
     pub timed_out: Arc<Counter>,
     /// 1 while the files that were last read are in force.
     pub last_ok: IntGauge,
+    /// Certificates that are ordered from an authority.
+    pub acme: AcmeMetrics,
     ends: GaugeVec,
     told: Mutex<()>,
+}
+
+/// Certificates that are ordered from an authority.
+#[derive(Debug)]
+pub struct AcmeMetrics {
+    /// Orders that brought a certificate.
+    pub issued: Arc<Counter>,
+    /// Those that did not.
+    pub failed: Arc<Counter>,
+    /// Names that no certificate was there for yet.
+    pub missing: IntGauge,
+    /// Names whose last order failed.
+    pub failing: IntGauge,
+}
+
+impl AcmeMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let orders = Family::register(
+            registry,
+            "latchgate_acme_orders_total",
+            "Certificates ordered from an authority, by what came of it: issued, failed.",
+            &["outcome"],
+            Counter::default,
+        )?;
+        let gauge = |name, help| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            issued: orders.with(&["issued"]),
+            failed: orders.with(&["failed"]),
+            missing: gauge(
+                "latchgate_acme_missing",
+                "Names that a certificate is ordered for and not there yet.",
+            )?,
+            failing: gauge("latchgate_acme_failing", "Names whose last order of a certificate failed.")?,
+        })
+    }
 }
 
 impl TlsMetrics {
@@ -54,6 +95,7 @@ impl TlsMetrics {
             failed: outcome("failed"),
             timed_out: outcome("timeout"),
             last_ok,
+            acme: AcmeMetrics::register(registry)?,
             ends,
             told: Mutex::default(),
         }))

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::support::{
+    pebble::Plan,
     program::{Program, Site},
     rawc::Client,
     rawup::Upstream,
@@ -104,6 +105,26 @@ fn no_request_is_lost_when_the_program_is_replaced() {
     assert_eq!(upstream.count(), served.load(Ordering::Relaxed), "each request once");
     drop(successor);
     assert!(Client::try_connect(door.0).is_none(), "nobody is left at the sockets");
+}
+
+/// In the middle of an order of a certificate: the successor serves at once, the old process waits for no authority, and
+/// the certificate is ordered by whoever is left.
+#[test]
+fn an_order_of_a_certificate_is_taken_over() {
+    let (plan, upstream) = (Plan::new(90 * 24 * 3600), Upstream::echo());
+    let pebble = plan.start(false);
+    let mut program = Site::new(plan.setup(Setup::offload(&upstream), &["a.example"])).serve();
+    let address = program.gateway().0;
+    wait::until("an order", || pebble.orders() == 1);
+    program.signal("USR2");
+    wait::until("a successor", || successors(&program).len() == 1);
+    let _successor = Orphan(successors(&program)[0]);
+    assert!(program.ended().success(), "{}", program.everything_written());
+    wait::until("its own order", || pebble.orders() == 2);
+    plan.tls.lead_to(address);
+    let dialer = pebble.dialer();
+    wait::until("the certificate", || dialer.try_connect(address, "a.example").is_ok());
+    assert_eq!((pebble.orders(), pebble.accounts()), (2, 1));
 }
 
 /// The port for redirects goes along: its clients notice nothing either.

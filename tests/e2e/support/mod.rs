@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod h2up;
 pub mod http;
 pub mod issuer;
+pub mod pebble;
 pub mod program;
 pub mod provider;
 pub mod rawc;

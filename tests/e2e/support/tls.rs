@@ -106,24 +106,32 @@ impl Authority {
         versions: &[&'static rustls::SupportedProtocolVersion],
         pair: Option<&Pair>,
     ) -> Dialer {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("PEM")).expect("an authority");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
-        let builder = builder.expect("versions").with_root_certificates(roots);
-        let mut config = builder.with_no_client_auth();
-        if let Some(pair) = pair {
-            let chain = CertificateDer::pem_slice_iter(pair.cert.as_bytes());
-            let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
-            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("PEM");
-            let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
-            // Shown as it is, however wrong.
-            config.client_auth_cert_resolver =
-                Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
-        }
-        config.resumption = Resumption::disabled();
-        Dialer(config)
+        believing(&self.pem, versions, pair)
     }
+}
+
+/// A client that believes the authority of this PEM text, and may have a certificate of its own.
+pub fn believing(
+    pem: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    pair: Option<&Pair>,
+) -> Dialer {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("an authority");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    let builder = builder.expect("versions").with_root_certificates(roots);
+    let mut config = builder.with_no_client_auth();
+    if let Some(pair) = pair {
+        let chain = CertificateDer::pem_slice_iter(pair.cert.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("PEM");
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
+        // Shown as it is, however wrong.
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
+    }
+    config.resumption = Resumption::disabled();
+    Dialer(config)
 }
 
 pub fn distinguished(parts: &[(DnType, &str)]) -> DistinguishedName {

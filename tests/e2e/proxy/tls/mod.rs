@@ -1,5 +1,6 @@
 //! TLS on the gateway port and on the admin port, as clients meet it.
 
+mod acme;
 mod clients;
 mod handshake;
 mod names;
