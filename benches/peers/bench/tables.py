@@ -18,6 +18,12 @@ TITLES = {
 }  # fmt: skip
 
 
+THREADS = (
+    "`worker` answers requests; the others note uses and requests in the store and write the access log, and share its core "
+    "here. How many keys are used in a second matters to them, not how often"
+)
+
+
 class Rows:
     """Rows by scenario, subject and round."""
 
@@ -87,6 +93,21 @@ def speed(rows, scenario):
 
 def bold(subject):
     return "**%s**" % subject if subject.startswith("latchgate") else subject
+
+
+def threads(rows):
+    """Which threads of Latchgate ran how long, for each request of the first table."""
+    subjects = [subject for subject in rows.subjects("keyed") if subject.startswith("latchgate")]
+    shares, kinds = {}, {}
+    for subject in subjects:
+        for row in rows.of("keyed", subject):
+            for kind, micros in row.get("threads", {}).items():
+                kinds[kind] = kinds.get(kind, 0) + micros
+                shares.setdefault((subject, kind), []).append(micros / max(row["requests"], 1))
+    kinds = sorted(kinds, key=kinds.get, reverse=True)
+    body = [[kind, *("%.2f" % median(shares.get((subject, kind), [0])) for subject in subjects)] for kind in kinds]
+    body = [cells for cells in body if any(cell != "0.00" for cell in cells[1:])]
+    return table(["us for each request", *subjects], body)
 
 
 def rate(rows):
@@ -194,6 +215,7 @@ def render(result):
     for scenario, (title, text) in TITLES.items():
         part(title, text, speed(rows, scenario))
         if scenario == "keyed":
+            part("Latchgate by its threads", THREADS, threads(rows))
             part("Time added at 5,000 requests a second", "Sent when due, whatever became of those before", rate(rows))
             part("Memory", "After that load, with 10,000 keys known", memory(rows))
     part("Idle connections", "Memory of each of 5,000 that were used once and rest", idle(rows))

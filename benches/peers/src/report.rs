@@ -86,7 +86,7 @@ pub struct Counted {
     bytes: u64,
     errors: u64,
     reconnects: u64,
-    cpu_us: f64,
+    cpu: cpu::RunTimes,
     first_error: String,
 }
 
@@ -101,7 +101,7 @@ impl Window {
             thread::sleep(Duration::from_millis(5));
         }
         let (requests, bytes) = (shared.requests.get(), shared.bytes.get());
-        let cpu = cpu::run_time(&self.processes);
+        let before = cpu::run_times(&self.processes);
         let begin = Instant::now();
         shared.phase.store(MEASURING, Relaxed);
         while begin.elapsed() < self.length && shared.done.load(Relaxed) < self.threads.max(1) {
@@ -109,7 +109,11 @@ impl Window {
         }
         let seconds = begin.elapsed().as_secs_f64();
         let (requests, bytes) = (shared.requests.get() - requests, shared.bytes.get() - bytes);
-        let cpu = cpu::run_time(&self.processes) - cpu;
+        let mut cpu = cpu::run_times(&self.processes);
+        for (name, time) in &mut cpu {
+            // A thread that has ended takes its time along.
+            *time = time.saturating_sub(before.get(name).copied().unwrap_or(0));
+        }
         shared.phase.store(OVER, Relaxed);
         let first = shared.first_error.lock().expect("no thread panics while it holds this").clone();
         Counted {
@@ -119,7 +123,7 @@ impl Window {
             // Those of the warming as well: there should be none at all.
             errors: shared.errors.get(),
             reconnects: shared.reconnects.get(),
-            cpu_us: cpu as f64 / 1000.0,
+            cpu,
             first_error: first.unwrap_or_default(),
         }
     }
@@ -136,15 +140,20 @@ impl Counted {
             let place = (share * latencies.len() as f64).ceil() as usize;
             latencies.get(place.saturating_sub(1)).map_or(0.0, |nanos| f64::from(*nanos) / 1000.0)
         };
+        let micros = |nanos: u64| nanos as f64 / 1000.0;
+        let threads = self.cpu.iter().filter(|(_, time)| **time > 0);
+        let threads: Vec<_> =
+            threads.map(|(name, time)| format!("\"{name}\":{:.1}", micros(*time))).collect();
         println!(
-            "{{\"seconds\":{:.4},\"requests\":{},\"bytes\":{},\"errors\":{},\"reconnects\":{},\"cpu_us\":{:.1},\
+            "{{\"seconds\":{:.4},\"requests\":{},\"bytes\":{},\"errors\":{},\"reconnects\":{},\"cpu_us\":{:.1},\"threads\":{{{}}},\
              \"p50\":{:.1},\"p90\":{:.1},\"p99\":{:.1},\"p999\":{:.1},\"max\":{:.1},\"first_error\":\"{}\"}}",
             self.seconds,
             self.requests,
             self.bytes,
             self.errors,
             self.reconnects,
-            self.cpu_us,
+            micros(self.cpu.values().sum()),
+            threads.join(","),
             at(0.5),
             at(0.9),
             at(0.99),
