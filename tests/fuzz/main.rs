@@ -34,6 +34,11 @@ fn forwarded() {
 }
 
 #[test]
+fn answer() {
+    short_run("answer");
+}
+
+#[test]
 fn profile() {
     short_run("profile");
 }
@@ -124,7 +129,7 @@ impl Spoiler {
     }
 }
 
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 28] = [
     b"%2e",
     b"%2E%2e",
     b"%2f",
@@ -139,6 +144,10 @@ const WORDS: [&[u8]; 24] = [
     b"?",
     b"/./",
     b"\r\n",
+    b"0\r\n\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"HTTP/1.1 100 \r\n\r\n",
     b"\0",
     b"Bearer ",
     b"Authorization: ",

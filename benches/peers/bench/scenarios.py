@@ -8,6 +8,7 @@ import time
 import check
 import load
 import machine
+from ground import write_lines
 from machine import GATEWAY_CORES, LOAD_CORES, UPSTREAM_CORE, Failed, Process
 from subjects import Running
 
@@ -20,6 +21,8 @@ TUNED_NGINX = "proxy_buffer_size 64k; proxy_buffers 32 64k; proxy_busy_buffers_s
 # In this order. Of a whole run each takes at most so many seconds; then no further round begins.
 BUDGETS = {"keyed": 420, "tls": 80, "handshakes": 60, "h2": 80, "grpc": 60, "bodies": 110, "idle": 60, "cores": 70}
 QUICK_BUDGET = 210
+# Of growth and of storms, each.
+ALONE = 300
 
 # Those that stand for their kind, where all would take too long.
 CORE = ["relay", "nginx", "haproxy", "nginx-lua", "haproxy-map", "latchgate", "latchgate-open", "latchgate-before"]
@@ -47,11 +50,11 @@ class Bench:
 
     def each_round(self, scenario, subjects, visit, rounds=None, before=None):
         """Goes round the subjects, starting with another one each time, until rounds or time are used up."""
-        began, longest = time.monotonic(), 0.0
+        began, longest, budget = time.monotonic(), 0.0, self.budgets.get(scenario, ALONE)
         subjects = list(subjects)
         for number in range(rounds or self.rounds):
             started = time.monotonic()
-            if number and started - began + longest > self.budgets.get(scenario, 240):
+            if number and started - began + longest > budget:
                 self.say("%s: %d rounds fitted into its time" % (scenario, number))
                 break
             if before:
@@ -60,6 +63,9 @@ class Bench:
                 subject = subjects[(at + number) % len(subjects)]
                 if (scenario, subject.name) in [failure[:2] for failure in self.failures]:
                     continue
+                if time.monotonic() - began > 1.5 * budget:
+                    self.say("%s: not even this round fitted into its time" % scenario)
+                    return
                 try:
                     visit(subject, number)
                 except (Failed, OSError, subprocess.TimeoutExpired, ValueError) as error:
@@ -82,8 +88,8 @@ class Bench:
         return running
 
     def load(self, role, running, **options):
-        options = {"path": running.subject.path + "1?limit=10", "seconds": WINDOW, "warm": WARM, **options}
-        row = load.measure(self.ground, role, running, self.ground.keys_file, **options)
+        usual = {"path": running.subject.path + "1?limit=10", "keys_file": self.ground.keys_file}
+        row = load.measure(self.ground, role, running, **{**usual, "seconds": WINDOW, "warm": WARM, **options})
         if row["errors"] > row["requests"] / 1000:
             raise Failed("%d of %d failed: %s" % (row["errors"], row["requests"], row["first_error"]))
         return row
@@ -196,13 +202,15 @@ def bodies(bench):
 def idle(bench):
     """What a connection costs that does nothing: memory with five thousand of them, less what was there before."""
     ground = bench.ground
+    # Few keys, and all of them known before: connections are weighed here.
+    keys_file = write_lines(os.path.join(ground.folder, "few.txt"), ground.keys[:64])
 
     def visit(subject, number):
         with Ended(bench.start(subject)) as running:
-            bench.load("load", running, seconds=0.2, warm=0.2, connections=8)
+            bench.load("load", running, keys_file=keys_file, seconds=0.3, warm=0.3, connections=8)
             before = machine.memory(running.ids)
             command = [ground.tool, "idle", "--address", running.address, "--connections", IDLE]
-            command += ["--keys", ground.keys_file, "--path", subject.path + "1?limit=10"]
+            command += ["--keys", keys_file, "--path", subject.path + "1?limit=10"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             with Process(command, LOAD_CORES, ground.folder, "idle", **pipes) as clients:
                 said = clients.child.stdout.readline()

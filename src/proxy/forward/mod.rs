@@ -3,8 +3,8 @@
 //! Both bodies stream. What one side does not take, the other is not asked for: a slow client slows the upstream
 //! down and the reverse, at the price of some kilobytes in between.
 //!
-//! When a request may be tried again (RFC 9110 section 9.2.2): always while no byte of it has left, which hyper
-//! tells by giving it back; afterwards only when its method is idempotent and it has no body. A body that was
+//! When a request may be tried again (RFC 9110 section 9.2.2): always while no byte of it has left;
+//! afterwards only when its method is idempotent and it has no body. A body that was
 //! begun is gone and is never sent twice. Targets that refuse a connection cost nothing but that: each is passed
 //! over once, whatever `retries` says.
 
@@ -25,11 +25,10 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, StatusCode, Version,
-    header::{AUTHORIZATION, HOST, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE},
+    HeaderValue, Request, Response, StatusCode,
+    header::{AUTHORIZATION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE},
 };
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::sleep;
 
 use self::request_body::Progress;
@@ -42,7 +41,7 @@ pub use self::{
 use super::{
     body::Inbound,
     headers::{HeaderRules, binds_connection},
-    upstream::{ConnectError, Connection, Kind, Tried, Upstream, is_unprocessed},
+    upstream::{Answer, ConnectError, Connection, Kind, Message, NoAnswer, Reached, Rest, Tried, Upstream},
 };
 use crate::{
     config::Protocol,
@@ -95,29 +94,26 @@ pub async fn send<F: FnOnce(Ended)>(
     let progress = request.body().progress();
     // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
     let mut single_use = binds_connection(request.headers(), AUTHORIZATION);
-    let (mut connection, mut response) = answer(upstream, request, progress.as_deref()).await?;
+    let mut response = answer(upstream, request, progress.as_deref()).await?;
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status(), wanted) {
         rules.receive_switch(&mut response, &wanted)?;
-        connection.use_no_more();
-        let switching = hyper::upgrade::on(&mut response);
-        let far = Far::new(switching, connection, upstream.config().timeouts.idle, on_end);
-        return Ok(Sent::Switched(response.map(drop), far));
+        let (parts, answer) = response.into_parts();
+        let far = Far::new(answer.into_connection(), upstream.config().timeouts.idle, on_end);
+        return Ok(Sent::Switched(Response::from_parts(parts, ()), far));
     }
-    let by_stream = response.version() == Version::HTTP_2;
     rules.receive(&mut response)?;
     single_use |= response.status() == StatusCode::UNAUTHORIZED
         && binds_connection(response.headers(), WWW_AUTHENTICATE);
     if single_use {
-        connection.use_no_more();
+        response.body_mut().use_no_more();
     }
     let patience = upstream.config().timeouts.response;
-    Ok(Sent::Answer(response.map(|body| {
-        ForwardedBody::new(body, connection, progress, Rc::clone(rules), patience, on_end)
-            .by_stream(by_stream)
-    })))
+    Ok(Sent::Answer(
+        response.map(|body| ForwardedBody::new(body, progress, Rc::clone(rules), patience, on_end)),
+    ))
 }
 
-/// The length of the body, as the upstream is told. hyper would send a GET with a body of unknown length without
+/// The length of the body, as an upstream of HTTP/2 is told. hyper would send a GET with a body of unknown length without
 /// its body.
 fn frame(request: &mut Request<RequestBody>) {
     request.extensions_mut().clear();
@@ -129,19 +125,23 @@ fn frame(request: &mut Request<RequestBody>) {
 /// Tries one target after the other, as long as that is allowed.
 async fn answer(
     upstream: &Upstream,
-    mut request: Request<RequestBody>,
+    request: Request<RequestBody>,
     progress: Option<&Progress>,
-) -> Result<(Connection, Response<Incoming>), ForwardError> {
+) -> Result<Response<Answer>, ForwardError> {
     let patience = upstream.config().timeouts.response;
     let mut retries = upstream.config().retries;
     let idempotent = request.method().is_idempotent();
-    // Over HTTP/2 whatever was not looked at may be sent again.
-    let may_repeat = retries > 0 && (idempotent || upstream.config().protocol == Protocol::H2);
-    let again = if may_repeat { copy(&request) } else { None };
+    // Over HTTP/2 whatever was not looked at may be sent again, and hyper keeps what it was given.
+    let copy = if retries > 0 && upstream.config().protocol == Protocol::H2 {
+        Message::copy_of(&request)
+    } else {
+        None
+    };
+    let mut message = Message::Request(request);
+    let usual = if retries > 0 && idempotent && message.may_repeat() { Kind::Any } else { Kind::Certain };
+    let mut kind = usual;
     let mut tried = Tried::default();
     let mut failure = ForwardError::Unreachable(ConnectError::Nowhere);
-    let usual = if again.is_some() && idempotent { Kind::Any } else { Kind::Certain };
-    let mut kind = usual;
     upstream.earn_retry();
     upstream.known().await;
     while let Some((target, pool)) = upstream.choose(tried) {
@@ -159,32 +159,24 @@ async fn answer(
                 continue;
             }
         };
-        if !request.headers().contains_key(HOST) {
-            let authority = connection.member().authority().as_str();
-            request.headers_mut().extend(HeaderValue::try_from(authority).ok().map(|host| (HOST, host)));
-        }
-        let (next, error) = match exchange(&mut connection, request, progress, patience).await {
-            Ok(response) => {
-                if let Some(progress) = progress {
-                    progress.answered();
+        let Failed { reached, error } =
+            match exchange(&mut connection, &mut message, progress, patience).await {
+                Ok(response) => {
+                    if let Some(progress) = progress {
+                        progress.answered();
+                    }
+                    connection.member().succeeded();
+                    return Ok(response.map(|rest| Answer::new(rest, connection)));
                 }
-                connection.member().succeeded();
-                return Ok((connection, response));
-            }
-            // Closed while it was idle: the next one, or a new one, of the same target. There are only so many.
-            Err(Failed::Unsent(unsent, _)) if connection.is_reused() => {
-                request = *unsent;
-                continue;
-            }
-            Err(Failed::Unsent(unsent, error)) => (Some(*unsent), error),
-            Err(Failed::Sent(error)) => (again.as_ref().filter(|_| idempotent).and_then(copy), error),
-            Err(Failed::Refused(error)) => (again.as_ref().and_then(copy), error),
-            Err(Failed::Late) => {
-                connection.is_late();
-                upstream.failed_by(&connection);
-                return Err(ForwardError::Timeout(Late::Answer));
-            }
-        };
+                // Closed while it was idle: the next one, or a new one, of the same target. There are only so many.
+                Err(Some(Failed { reached: Reached::Nobody, .. })) if connection.is_reused() => continue,
+                Err(Some(failed)) => failed,
+                Err(None) => {
+                    connection.is_late();
+                    upstream.failed_by(&connection);
+                    return Err(ForwardError::Timeout(Late::Answer));
+                }
+            };
         // What the client did wrong says nothing about the upstream.
         if matches!(error, ForwardError::Protocol(_)) {
             upstream.failed_by(&connection);
@@ -195,45 +187,37 @@ async fn answer(
         if kind != Kind::New {
             tried.add(target);
         }
-        let Some((next, left)) = next.zip(retries.checked_sub(1)).filter(|_| upstream.spend_retry()) else {
+        let whole = match reached {
+            Reached::Nobody => true,
+            Reached::Perhaps => idempotent && message.again(copy.as_ref()),
+            Reached::Refused => message.again(copy.as_ref()),
+        };
+        let Some(left) = retries.checked_sub(1).filter(|_| whole && upstream.spend_retry()) else {
             return Err(error);
         };
-        (request, retries, failure) = (next, left, error);
+        (retries, failure) = (left, error);
     }
     Err(failure)
 }
 
-/// A second copy of a request whose body is not gone.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let mut copy = Request::new(request.body().again()?);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
+/// An attempt that brought no answer.
+struct Failed {
+    reached: Reached,
+    error: ForwardError,
 }
 
-enum Failed {
-    /// Given back whole: no byte of it has left.
-    Unsent(Box<Request<RequestBody>>, ForwardError),
-    /// The upstream may have seen it.
-    Sent(ForwardError),
-    /// The upstream has seen it and says that it did nothing with it.
-    Refused(ForwardError),
-    /// No answer in time. Asking somebody else would double the wait, and the load on what is slow already.
-    Late,
-}
-
-/// Sends a request on a connection and waits for the head of the answer.
+/// Sends a request on a connection and waits for the head of the answer. The error is none when it did not come in time:
+/// asking somebody else would double the wait, and the load on what is slow already.
 ///
 /// The upstream has `patience` from the moment in which it has all of the request. Before that it has as long as
 /// the client takes to send, while it takes what is there.
 async fn exchange(
     connection: &mut Connection,
-    request: Request<RequestBody>,
+    message: &mut Message,
     progress: Option<&Progress>,
     patience: Duration,
-) -> Result<Response<Incoming>, Failed> {
-    let mut answer = pin!(connection.send(request));
+) -> Result<Response<Rest>, Option<Failed>> {
+    let mut answer = pin!(connection.send(message));
     let mut timer = pin!(sleep(patience));
     let outcome = poll_fn(|context| {
         if let Poll::Ready(answered) = answer.as_mut().poll(context) {
@@ -250,22 +234,14 @@ async fn exchange(
         }
         Poll::Pending
     });
-    match outcome.await {
-        Some(Ok(response)) => Ok(response),
-        None => Err(Failed::Late),
-        Some(Err(mut failed)) => {
-            let unsent = failed.take_message();
-            let cause = failed.into_error();
-            let refused = is_unprocessed(&cause);
-            let error = match progress.and_then(Progress::fault) {
-                Some(fault) => fault.into(),
-                None => ForwardError::Protocol(cause.into()),
-            };
-            Err(match unsent {
-                Some(request) => Failed::Unsent(Box::new(request), error),
-                None if refused => Failed::Refused(error),
-                None => Failed::Sent(error),
-            })
-        }
-    }
+    let NoAnswer { reached, cause } = match outcome.await {
+        Some(Ok(response)) => return Ok(response),
+        Some(Err(failed)) => failed,
+        None => return Err(None),
+    };
+    let error = match progress.and_then(Progress::fault) {
+        Some(fault) => fault.into(),
+        None => ForwardError::Protocol(cause),
+    };
+    Err(Some(Failed { reached, error }))
 }

@@ -20,6 +20,7 @@ use crate::{
 
 /// A request body that is being forwarded; none for a request without one. hyper asks it for more only when the
 /// upstream takes more.
+#[derive(Default)]
 pub struct RequestBody(Option<Upload>);
 
 struct Upload {
@@ -80,9 +81,9 @@ impl RequestBody {
         self.0.as_ref().map(|upload| Rc::clone(&upload.progress))
     }
 
-    /// The same body for another attempt; only where there is none.
-    pub(super) fn again(&self) -> Option<Self> {
-        self.0.is_none().then_some(Self(None))
+    /// Whether there is no body.
+    pub(in crate::proxy) const fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 }
 

@@ -10,21 +10,17 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use super::request_body::Progress;
-use crate::proxy::{headers::HeaderRules, upstream::Connection};
+use crate::proxy::{headers::HeaderRules, upstream::Answer};
 
 /// An answer's body that is being forwarded. It ends cleanly only where the upstream's did: everything else is an
 /// error, which makes hyper break the client's connection off, so that half an answer never looks like a whole one.
 ///
 /// When it ends, one way or the other, it tells `F` once.
 pub struct ForwardedBody<F: FnOnce(Ended)> {
-    inner: Incoming,
-    /// A stream of HTTP/2: broken off with the code that means no error, it looks to hyper like one that has ended.
-    by_stream: bool,
-    connection: Option<Connection>,
+    inner: Answer,
     progress: Option<Rc<Progress>>,
     rules: Rc<HeaderRules>,
     bytes: u64,
@@ -69,7 +65,7 @@ pub enum BrokenAnswer {
     /// reset its stream with and give it to a client of HTTP/2, for whom it is not. REFUSED_STREAM, of all, says that
     /// nobody has looked at the request and that it may be sent again (RFC 9113 section 8.7).
     #[error("the upstream broke off its answer: {0:?}")]
-    Broke(hyper::Error),
+    Broke(Box<dyn std::error::Error + Send + Sync>),
     /// The upstream reset its stream as if nothing were wrong, before the end.
     #[error("the upstream ended its answer before its end")]
     Cut,
@@ -80,8 +76,7 @@ pub enum BrokenAnswer {
 
 impl<F: FnOnce(Ended)> ForwardedBody<F> {
     pub(super) fn new(
-        inner: Incoming,
-        connection: Connection,
+        inner: Answer,
         progress: Option<Rc<Progress>>,
         rules: Rc<HeaderRules>,
         patience: Duration,
@@ -89,8 +84,6 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
     ) -> Self {
         let mut body = Self {
             inner,
-            by_stream: false,
-            connection: Some(connection),
             progress,
             rules,
             bytes: 0,
@@ -102,34 +95,17 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
         };
         // The connection is free again; the end is told when hyper has taken the head.
         if body.inner.is_end_stream() {
-            body.release();
+            body.inner.release();
         }
         body
-    }
-
-    /// The same, of an answer that comes as a stream of HTTP/2 if so.
-    pub(super) fn by_stream(mut self, by_stream: bool) -> Self {
-        self.by_stream = by_stream;
-        self
-    }
-
-    /// Puts the connection back, unless some of the request is still to be sent: then it finishes that alone and
-    /// closes.
-    fn release(&mut self) {
-        let sent = self.progress.as_ref().is_none_or(|progress| progress.is_finished());
-        if let Some(connection) = self.connection.take()
-            && sent
-        {
-            connection.keep();
-        }
     }
 
     fn end(&mut self, how: End) {
         let bytes_in = self.progress.as_ref().map_or(0, |progress| progress.bytes());
         if how == End::Complete {
-            self.release();
+            self.inner.release();
         } else {
-            self.connection = None;
+            self.inner.break_off();
         }
         if let Some(on_end) = self.on_end.take() {
             on_end(Ended { bytes_in, bytes_out: self.bytes, how });
@@ -139,7 +115,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
     /// Ends early. hyper is told when it asks next: it throws away what it has not written when it is, and a client that
     /// is sent nothing at all takes its request for one that was not read, and may send it again.
     fn break_off(&mut self, how: End, why: BrokenAnswer, context: &Context<'_>) {
-        self.connection = None;
+        self.inner.break_off();
         self.broken = Some((how, why));
         context.waker().wake_by_ref();
     }
@@ -178,7 +154,7 @@ impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
                 }
                 Poll::Pending
             }
-            Poll::Ready(None) if body.by_stream && !body.inner.is_end_stream() => {
+            Poll::Ready(None) if body.inner.is_stream() && !body.inner.is_end_stream() => {
                 body.break_off(End::UpstreamBroke, BrokenAnswer::Cut, context);
                 Poll::Pending
             }
@@ -231,9 +207,6 @@ impl<F: FnOnce(Ended)> Drop for ForwardedBody<F> {
 
 impl<F: FnOnce(Ended)> fmt::Debug for ForwardedBody<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForwardedBody")
-            .field("connection", &self.connection)
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("ForwardedBody").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }

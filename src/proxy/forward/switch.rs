@@ -9,8 +9,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
     time::sleep,
@@ -24,9 +22,8 @@ const BUFFER: usize = 16 << 10;
 
 /// The upstream's end of a tunnel. It tells `F` once how the tunnel ended, however that comes.
 pub struct Far<F: FnOnce(Ended)> {
-    switching: OnUpgrade,
     /// A tunnel is a request under way as long as it stands.
-    _connection: Connection,
+    connection: Option<Connection>,
     /// How long it may rest.
     idle: Duration,
     moved: Rc<Moved>,
@@ -42,17 +39,18 @@ struct Moved {
 }
 
 impl<F: FnOnce(Ended)> Far<F> {
-    pub(super) fn new(switching: OnUpgrade, connection: Connection, idle: Duration, on_end: F) -> Self {
-        Self { switching, _connection: connection, idle, moved: Rc::default(), on_end: Some(on_end) }
+    pub(super) fn new(connection: Option<Connection>, idle: Duration, on_end: F) -> Self {
+        Self { connection, idle, moved: Rc::default(), on_end: Some(on_end) }
     }
 
     /// Passes bytes on until both sides have said all, one of them breaks off, or nobody says anything for too long.
     /// What one side does not take, the other is not asked for. A side that has said all is told to the other, which may
     /// go on.
     pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(mut self, near: S) {
-        let how = match (&mut self.switching).await {
-            Ok(far) => self.pass(near, TokioIo::new(far)).await,
-            Err(_) => End::UpstreamBroke,
+        let mut connection = self.connection.take();
+        let how = match connection.as_mut().and_then(Connection::bytes) {
+            Some(far) => self.pass(near, far).await,
+            None => End::UpstreamBroke,
         };
         self.end(how);
     }

@@ -6,8 +6,10 @@
 
 mod balance;
 mod fleet;
+pub mod http1;
 mod http2;
 mod member;
+mod message;
 mod pool;
 mod probe;
 mod resolve;
@@ -28,7 +30,10 @@ pub use self::{
     pool::{ConnectError, Connection},
     resolve::{Looking, Resolve, System, Tending},
 };
-pub(super) use self::{http2::is_unprocessed, pool::Kind};
+pub(super) use self::{
+    message::{Answer, Message, NoAnswer, Reached, Rest},
+    pool::Kind,
+};
 use crate::{config, proxy::route::Routes};
 
 /// The upstreams of all routes.

@@ -1,9 +1,9 @@
 //! Connections to one place, kept open between requests.
 //!
-//! A connection carries one request at a time and is used again only when hyper has read the answer to its end,
-//! written the request to its end, and seen nothing behind the answer: surplus bytes, an end of stream or an error
-//! while idle close it (RFC 9112 section 6.3). The most recently used is taken first, so that the others grow old
-//! and are closed.
+//! A connection of HTTP/1.1 carries one request at a time and is used again only when its answer was read to its end,
+//! the request written to its end, and nothing followed the answer: surplus bytes, an end of stream or an error
+//! while idle close it (RFC 9112 section 6.3), seen when it is about to be taken and at each sweep. The most recently used
+//! is taken first, so that the others grow old and are closed.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,25 +13,17 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{
-        TrySendError,
-        http1::{self, SendRequest},
-    },
-};
-use hyper_util::rt::TokioIo;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use super::{
-    http2::{self, Lines, Stream},
+    http1,
+    http2::{Lines, Stream},
     member::Member,
 };
-use crate::{config::Protocol, proxy::forward::RequestBody, runtime::dial::DialError};
+use crate::{config::Protocol, runtime::dial::DialError};
 
 /// The connections to one place.
 pub(in crate::proxy) struct Pool {
@@ -49,7 +41,7 @@ pub(in crate::proxy) struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    line: Box<http1::Line>,
     since: u32,
 }
 
@@ -150,20 +142,20 @@ impl Pool {
             None => None,
         };
         if kind == Kind::Certain && self.has_idle() {
-            // Lets the runtime look at its sockets, and hyper at what they say: an end that has arrived is seen.
+            // Lets the runtime look at its sockets: an end that has arrived is seen.
             tokio::task::yield_now().await;
         }
         if kind != Kind::New
-            && let Some(sender) = self.take_idle()
+            && let Some(line) = self.take_idle()
         {
-            return Ok(Connection::new(self, Line::Alone(sender), slot, true));
+            return Ok(Connection::new(self, Line::Alone(line), slot, true));
         }
-        let sender = match timeout(patience, self.open()).await {
+        let stream = match timeout(patience, self.member.dial()).await {
             Ok(opened) => opened.map_err(ConnectError::Failed)?,
             Err(_) => return Err(ConnectError::Slow),
         };
         self.avoided_at.set(None);
-        Ok(Connection::new(self, Line::Alone(sender), slot, false))
+        Ok(Connection::new(self, Line::Alone(Box::new(http1::Line::new(stream))), slot, false))
     }
 
     /// A bounded number waits for a bounded time.
@@ -201,44 +193,20 @@ impl Pool {
     }
 
     /// The most recently used one that is still there.
-    fn take_idle(&self) -> Option<SendRequest<RequestBody>> {
+    fn take_idle(&self) -> Option<Box<http1::Line>> {
         let mut idle = self.idle.borrow_mut();
-        let mut at = idle.len();
-        while let Some(below) = at.checked_sub(1) {
-            at = below;
-            if idle[at].sender.is_closed() {
-                idle.remove(at);
-            } else if idle[at].sender.is_ready() {
-                return Some(idle.remove(at).sender);
-            }
-        }
-        None
+        std::iter::from_fn(|| idle.pop()).map(|idle| idle.line).find(|line| line.is_silent())
     }
 
-    async fn open(&self) -> Result<SendRequest<RequestBody>, DialError> {
-        let stream = TokioIo::new(self.member.dial().await?);
-        let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(stream);
-        let (sender, driver) = handshake.await.map_err(std::io::Error::other)?;
-        // Ends with the connection: when the other side closes it, when it breaks, when its sender is dropped. What
-        // breaks it is told to whoever waits for an answer; nobody waits on an idle one.
-        tokio::task::spawn_local(async move {
-            if let Err(error) = driver.with_upgrades().await {
-                tracing::debug!(%error, "upstream connection ended");
-            }
-        });
-        Ok(sender)
-    }
-
-    fn put_back(&self, sender: SendRequest<RequestBody>) {
-        if !sender.is_closed() {
-            self.idle.borrow_mut().push(Idle { sender, since: self.now.get() });
-        }
+    fn put_back(&self, mut line: Box<http1::Line>) {
+        line.fall_idle();
+        self.idle.borrow_mut().push(Idle { line, since: self.now.get() });
     }
 
     /// Drops what is closed or too old.
     pub(super) fn sweep(&self) {
         let now = self.now.get();
-        let fresh = |idle: &Idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= LIFETIME;
+        let fresh = |idle: &Idle| now.wrapping_sub(idle.since) <= LIFETIME && idle.line.is_silent();
         self.idle.borrow_mut().retain(fresh);
         if let Some(lines) = &self.lines {
             lines.sweep(now, LIFETIME);
@@ -276,7 +244,7 @@ impl Drop for Waiting<'_> {
 /// A connection in use for one request. Dropping it closes it, unless it was put back.
 pub struct Connection {
     pool: Rc<Pool>,
-    line: Line,
+    pub(super) line: Line,
     /// Whether it has carried a request before, so that the other side may be closing it just now.
     reused: bool,
     single_use: bool,
@@ -284,9 +252,9 @@ pub struct Connection {
     _in_flight: InFlight,
 }
 
-enum Line {
+pub(super) enum Line {
     /// HTTP/1.1: nobody else's as long as this lives.
-    Alone(SendRequest<RequestBody>),
+    Alone(Box<http1::Line>),
     /// HTTP/2: a place among others.
     Shared(Stream),
 }
@@ -309,20 +277,6 @@ impl Connection {
             single_use: false,
             _slot: slot,
             _in_flight: InFlight(Rc::clone(pool)),
-        }
-    }
-
-    /// Sends a request, and completes with the head of the answer; a request of which no byte has left is given back.
-    pub(in crate::proxy) async fn send(
-        &mut self,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        match &mut self.line {
-            Line::Alone(sender) => sender.try_send_request(request).await,
-            Line::Shared(stream) => {
-                http2::translate(&mut request, &self.pool.member);
-                stream.sender().try_send_request(request).await
-            }
         }
     }
 
@@ -349,12 +303,21 @@ impl Connection {
         }
     }
 
-    /// Puts it back for the next request. Only after the answer's end, and when all of the request was sent.
+    /// What it is made of, when it goes on in another protocol.
+    pub(in crate::proxy) fn bytes(&mut self) -> Option<&mut http1::Line> {
+        match &mut self.line {
+            Line::Alone(line) => Some(line),
+            Line::Shared(_) => None,
+        }
+    }
+
+    /// The answer has come to its end: puts the connection back for the next request, if it may carry one.
     pub(in crate::proxy) fn keep(self) {
-        if !self.single_use
-            && let Line::Alone(sender) = self.line
-        {
-            self.pool.put_back(sender);
+        let Line::Alone(mut line) = self.line else { return };
+        if self.single_use || !line.is_reusable() {
+            line.let_go();
+        } else {
+            self.pool.put_back(line);
         }
     }
 }
@@ -370,7 +333,3 @@ const MOST_WAITING: usize = 1024;
 
 /// How many sweeps an idle connection survives.
 pub(super) const LIFETIME: u32 = 8;
-
-/// Bounds the head of an answer, and how much of a body is read at once. A client that takes nothing has some four times as
-/// much of it waiting: one piece being read, one on its way, one or two to be written.
-const BUFFER: usize = 32 * 1024;

@@ -1,5 +1,6 @@
 //! What reads bytes of strangers, and what it promises whatever they are. A target panics when a promise is broken.
 
+mod answer;
 mod config;
 mod credential;
 mod forwarded;
@@ -20,11 +21,12 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const ALL: [Target; 6] = [
+pub(crate) const ALL: [Target; 7] = [
     Target { name: "path", run: path::run, inputs: 40_000 },
     Target { name: "credential", run: credential::run, inputs: 10_000 },
     Target { name: "token", run: token::run, inputs: 40_000 },
     Target { name: "forwarded", run: forwarded::run, inputs: 20_000 },
+    Target { name: "answer", run: answer::run, inputs: 40_000 },
     Target { name: "profile", run: profile::run, inputs: 300 },
     Target { name: "config", run: config::run, inputs: 300 },
 ];

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,0 +1,292 @@
+//! HTTP/1.1 to a backend: one connection, one request at a time, nobody beside it.
+//!
+//! Whoever waits for the answer polls the connection: there is no task that drives it and nothing to hand over. An upload
+//! that is still under way when the answer begins is the exception. It gets a task of its own, because a client may take
+//! nothing of the answer until it has sent everything.
+//!
+//! - The request is written by `write` from headers that are prepared, in one piece with the beginning of its body.
+//! - The answer is read by `head` and `framing`; they know nothing of sockets.
+//! - A connection is used again only behind an answer that came to its end by its own framing, when all of the request was
+//!   sent, nothing followed, and nobody said `close`; one that says anything while it is idle is closed.
+
+mod error;
+mod framing;
+mod head;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod whole;
+mod write;
+
+use std::{
+    cell::RefCell,
+    fmt,
+    future::{Future as _, poll_fn},
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http_body::Frame;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    task::coop::unconstrained,
+};
+
+pub(in crate::proxy) use self::write::{Outgoing, Unsendable};
+pub use self::{error::AnswerError, framing::Reading, whole::Whole};
+use self::{framing::Found, upload::Upload};
+use crate::runtime::dial::Stream;
+
+/// One connection.
+pub(in crate::proxy) struct Line {
+    stream: Rc<RefCell<Stream>>,
+    /// What was read and is not part of anything yet.
+    rest: Bytes,
+    /// What was read of a head that is not whole, or room for what is read next.
+    fresh: BytesMut,
+    /// How long that head was when it was looked at last.
+    looked_at: usize,
+    /// Interim answers to this request.
+    interim: u32,
+    /// How much to read at a time.
+    gulp: usize,
+    /// Whether it may carry another request, as far as is known.
+    keeps: bool,
+    /// Whether the other side takes no more of the request.
+    refuses: bool,
+    /// What is still sent although the answer has begun.
+    upload: Option<Upload>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(in crate::proxy) enum NoAnswer {
+    /// The connection was gone before a byte of the request had left.
+    Unsent(io::Error),
+    /// The request's body cannot be sent to its end.
+    Body,
+    /// The upstream may have seen the request.
+    Bad(AnswerError),
+}
+
+impl Line {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream: Rc::new(RefCell::new(stream)),
+            rest: Bytes::new(),
+            fresh: BytesMut::new(),
+            looked_at: 0,
+            interim: 0,
+            gulp: GULP,
+            keeps: true,
+            refuses: false,
+            upload: None,
+        }
+    }
+
+    /// Whether an idle connection is still what it was: open, and silent.
+    pub(super) fn is_silent(&self) -> bool {
+        let mut byte = [0];
+        let looking = poll_fn(|context| {
+            let mut stream = self.stream.borrow_mut();
+            Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut byte))
+        });
+        // A task that has done its share for now would be told that nothing has come, whatever has.
+        pin!(unconstrained(looking)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Whether nothing is left of the last request and its answer, and another one may follow.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.keeps
+            && self.rest.is_empty()
+            && self.fresh.is_empty()
+            && self.upload.as_ref().is_none_or(Upload::is_done)
+    }
+
+    /// Holds no memory until it is used again.
+    pub(super) fn fall_idle(&mut self) {
+        (self.rest, self.fresh, self.upload) = (Bytes::new(), BytesMut::new(), None);
+        (self.looked_at, self.interim, self.gulp) = (0, 0, GULP);
+    }
+
+    /// Sends a request and reads the head of its answer. What is not sent by then goes on by itself.
+    pub(super) fn poll_answer(
+        &mut self,
+        outgoing: &mut Outgoing,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<Reading>, NoAnswer>> {
+        if !self.refuses && !outgoing.is_sent() {
+            match outgoing.poll(&self.stream, context) {
+                Poll::Ready(Err(Unsendable::Body)) => return Poll::Ready(Err(NoAnswer::Body)),
+                Poll::Ready(Err(Unsendable::Connection(error))) if outgoing.is_unsent() => {
+                    return Poll::Ready(Err(NoAnswer::Unsent(error)));
+                }
+                // It may have answered nevertheless.
+                Poll::Ready(Err(Unsendable::Connection(_))) => (self.keeps, self.refuses) = (false, true),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        self.poll_head(outgoing, context).map_err(NoAnswer::Bad)
+    }
+
+    fn poll_head(
+        &mut self,
+        outgoing: &mut Outgoing,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<Reading>, AnswerError>> {
+        loop {
+            if head::is_worth_a_look(&self.fresh, self.looked_at) {
+                let mut bytes = std::mem::take(&mut self.fresh).freeze();
+                if self.looked_at == 0 {
+                    outgoing.room.clear();
+                }
+                let to_head = outgoing.is_head();
+                let found = head::take(&mut bytes, &mut outgoing.room, &mut self.interim, to_head)?;
+                if let Some(head) = found {
+                    self.rest = bytes;
+                    return Poll::Ready(Ok(self.begin(head, outgoing)));
+                }
+                self.looked_at = bytes.len();
+                self.fresh = bytes.into();
+            }
+            let room = if self.fresh.is_empty() { GULP } else { self.fresh.len().max(GULP) };
+            if ready!(self.poll_fill(room, context))? == 0 {
+                return Poll::Ready(Err(AnswerError::Cut));
+            }
+        }
+    }
+
+    /// The head is there.
+    fn begin(&mut self, head: head::Head, outgoing: &mut Outgoing) -> Response<Reading> {
+        self.keeps &= head.keeps;
+        if !self.refuses && !outgoing.is_sent() {
+            self.upload = Some(Upload::go_on(&self.stream, outgoing));
+        }
+        let mut response = Response::new(head.reading);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        if let Some(reason) = head.reason {
+            response.extensions_mut().insert(reason);
+        }
+        response
+    }
+
+    /// The next piece of the answer's body.
+    pub(in crate::proxy) fn poll_frame(
+        &mut self,
+        reading: &mut Reading,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        loop {
+            match reading.take(&mut self.rest)? {
+                Found::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
+                Found::End => return Poll::Ready(None),
+                Found::Nothing => {}
+            }
+            if let Some(upload) = &self.upload
+                && upload.has_failed(context)
+            {
+                return Poll::Ready(Some(Err(AnswerError::Unsent)));
+            }
+            // With room for what must not be there, so that it is seen, and so that the kernel says at once that there is
+            // no more.
+            let room = match reading {
+                Reading::Length(left) => {
+                    usize::try_from(*left).map_or(MOST, |left| left.saturating_add(SURPLUS)).min(MOST)
+                }
+                _ => self.gulp,
+            };
+            let count = match self.poll_fill(room, context) {
+                Poll::Pending => {
+                    // Nobody knows how long it will be.
+                    self.fresh = BytesMut::new();
+                    return Poll::Pending;
+                }
+                Poll::Ready(count) => count?,
+            };
+            if count == 0 {
+                self.keeps = false;
+                reading.end()?;
+                return Poll::Ready(None);
+            }
+            if count >= self.gulp {
+                self.gulp = MOST;
+            }
+            self.rest = std::mem::take(&mut self.fresh).freeze();
+        }
+    }
+
+    /// Reads what is there into `fresh`, `room` bytes at most; 0: the connection has ended.
+    fn poll_fill(&mut self, room: usize, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.fresh.reserve(room);
+        let mut stream = self.stream.borrow_mut();
+        pin!(stream.read_buf(&mut self.fresh)).poll(context)
+    }
+
+    /// The answer is over and somebody else will not have the connection: what is still sent is sent to its end.
+    pub(super) fn let_go(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            upload.detach();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The other side is told that this is the end, not left to think that somebody cut it off.
+        if let Ok(mut stream) = self.stream.try_borrow_mut()
+            && let Stream::Tls(stream) = &mut *stream
+            && self.upload.is_none()
+        {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+/// A connection that went on in another protocol: its bytes, beginning with those that came with the answer.
+impl AsyncRead for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.rest.is_empty() {
+            let count = this.rest.len().min(buffer.remaining());
+            buffer.put_slice(&this.rest.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut *this.stream.borrow_mut()).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("keeps", &self.keeps).finish_non_exhaustive()
+    }
+}
+
+/// How much is read at a time, in bytes, until somebody sends more than that at once.
+const GULP: usize = 8 << 10;
+/// The most that is read at a time. A client that takes nothing has one such piece waiting, beside what is to be written to
+/// it.
+const MOST: usize = 32 << 10;
+const SURPLUS: usize = 64;

@@ -1,0 +1,226 @@
+//! A request on its way to a backend and the answer on its way back, whichever version of HTTP is spoken there.
+
+use std::{
+    error::Error,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{
+    http1::{self, AnswerError, Outgoing, Reading},
+    http2,
+    pool::{Connection, Line},
+};
+use crate::proxy::forward::RequestBody;
+
+/// A request that is to be answered.
+pub(in crate::proxy) enum Message {
+    /// As hyper wants it, or not written yet.
+    Request(Request<RequestBody>),
+    /// As bytes.
+    Written(Outgoing),
+    /// With somebody who did not give it back.
+    Gone,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(in crate::proxy) struct NoAnswer {
+    /// How far the request has come.
+    pub reached: Reached,
+    pub cause: Box<dyn Error + Send + Sync>,
+}
+
+/// How far a request has come that was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::proxy) enum Reached {
+    /// No byte of it has left; the message is whole.
+    Nobody,
+    /// The upstream may have seen it.
+    Perhaps,
+    /// The upstream has seen it and says that it did nothing with it.
+    Refused,
+}
+
+/// The body of an answer, as it comes, and the connection that it comes on.
+pub(in crate::proxy) struct Answer {
+    rest: Rest,
+    /// None: it is somebody else's again.
+    connection: Option<Connection>,
+}
+
+/// What is left to read.
+pub(in crate::proxy) enum Rest {
+    /// On the connection, by this framing.
+    Http1(Reading),
+    /// A stream.
+    Http2(Incoming),
+}
+
+impl Message {
+    /// Whether it can be sent again after it was sent, by [`again`](Self::again).
+    pub(in crate::proxy) fn may_repeat(&self) -> bool {
+        match self {
+            Self::Request(request) => request.body().is_none(),
+            Self::Written(outgoing) => outgoing.may_repeat(),
+            Self::Gone => false,
+        }
+    }
+
+    /// Makes ready to send it once more. False: it is gone.
+    pub(in crate::proxy) fn again(&mut self, copy: Option<&Request<RequestBody>>) -> bool {
+        match (&mut *self, copy) {
+            (Self::Written(outgoing), _) => outgoing.again(),
+            (_, Some(request)) => {
+                *self = Self::copy_of(request).map_or(Self::Gone, Self::Request);
+                matches!(self, Self::Request(_))
+            }
+            (_, None) => false,
+        }
+    }
+
+    /// A second copy of a request whose body is not gone.
+    pub(in crate::proxy) fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+        if !request.body().is_none() {
+            return None;
+        }
+        let mut copy = Request::<RequestBody>::default();
+        copy.method_mut().clone_from(request.method());
+        copy.uri_mut().clone_from(request.uri());
+        copy.headers_mut().clone_from(request.headers());
+        Some(copy)
+    }
+}
+
+impl Connection {
+    /// Sends a request, and completes with the head of the answer.
+    pub(in crate::proxy) async fn send(&mut self, message: &mut Message) -> Result<Response<Rest>, NoAnswer> {
+        let member = Arc::clone(self.member());
+        match &mut self.line {
+            Line::Alone(line) => {
+                if let Message::Request(request) = message {
+                    let request = std::mem::take(request);
+                    *message = Message::Written(Outgoing::new(request, member.authority()));
+                }
+                let Message::Written(outgoing) = message else { return Err(NoAnswer::gone()) };
+                let answered = poll_fn(|context| line.poll_answer(outgoing, context)).await;
+                answered.map(|response| response.map(Rest::Http1)).map_err(NoAnswer::from)
+            }
+            Line::Shared(stream) => {
+                let Message::Request(mut request) = std::mem::replace(message, Message::Gone) else {
+                    return Err(NoAnswer::gone());
+                };
+                http2::translate(&mut request, &member);
+                match stream.sender().try_send_request(request).await {
+                    Ok(response) => Ok(response.map(Rest::Http2)),
+                    Err(mut failed) => {
+                        let unsent = failed.take_message();
+                        let cause = failed.into_error();
+                        let reached = match unsent {
+                            Some(request) => {
+                                *message = Message::Request(request);
+                                Reached::Nobody
+                            }
+                            None if http2::is_unprocessed(&cause) => Reached::Refused,
+                            None => Reached::Perhaps,
+                        };
+                        Err(NoAnswer { reached, cause: cause.into() })
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl NoAnswer {
+    fn gone() -> Self {
+        Self { reached: Reached::Perhaps, cause: "the request is gone".into() }
+    }
+}
+
+impl From<http1::NoAnswer> for NoAnswer {
+    fn from(why: http1::NoAnswer) -> Self {
+        let (reached, cause) = match why {
+            http1::NoAnswer::Unsent(error) => (Reached::Nobody, AnswerError::Io(error)),
+            http1::NoAnswer::Body => (Reached::Perhaps, AnswerError::Unsent),
+            http1::NoAnswer::Bad(error) => (Reached::Perhaps, error),
+        };
+        Self { reached, cause: cause.into() }
+    }
+}
+
+impl Answer {
+    pub(in crate::proxy) const fn new(rest: Rest, connection: Connection) -> Self {
+        Self { rest, connection: Some(connection) }
+    }
+
+    /// Whether it comes as a stream of HTTP/2: broken off with the code that means no error, that looks to hyper like one
+    /// that has ended.
+    pub(in crate::proxy) const fn is_stream(&self) -> bool {
+        matches!(self.rest, Rest::Http2(_))
+    }
+
+    /// Whatever happens, nobody may have its connection after it.
+    pub(in crate::proxy) fn use_no_more(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.use_no_more();
+        }
+    }
+
+    /// It was read to its end: the connection is free for the next request, or finishes what it still sends and closes.
+    pub(in crate::proxy) fn release(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.keep();
+        }
+    }
+
+    /// Nobody reads it to its end: the connection is closed.
+    pub(in crate::proxy) fn break_off(&mut self) {
+        self.connection = None;
+    }
+
+    /// The connection itself, when it goes on in another protocol.
+    pub(in crate::proxy) fn into_connection(self) -> Option<Connection> {
+        self.connection
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        match (&mut this.rest, this.connection.as_mut().map(|connection| &mut connection.line)) {
+            (Rest::Http1(reading), Some(Line::Alone(line))) => {
+                line.poll_frame(reading, context).map_err(Into::into)
+            }
+            (Rest::Http1(_), _) => Poll::Ready(None),
+            (Rest::Http2(incoming), _) => Pin::new(incoming).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.rest {
+            Rest::Http1(reading) => reading.is_done(),
+            Rest::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.rest {
+            Rest::Http1(reading) => reading.size_hint(),
+            Rest::Http2(incoming) => incoming.size_hint(),
+        }
+    }
+}
