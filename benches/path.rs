@@ -7,34 +7,23 @@
 #![expect(clippy::print_stdout, reason = "what divan cannot tell is told behind its table")]
 
 mod support;
+#[path = "support/talk.rs"]
+mod talk;
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     rc::Rc,
-    sync::{Arc, LazyLock, Mutex, mpsc},
+    sync::{LazyLock, Mutex, mpsc},
     thread,
 };
 
 use divan::{Bencher, counter::ItemsCount};
-use latchgate::{
-    proxy::{
-        gateway::Gateway,
-        server::{self, Phase},
-        worker::Worker,
-    },
-    telemetry::{LineFormat, access_log::AccessLog, redact::Redactor},
-};
-use support::{Ground, KEYS, Random};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    runtime::{Builder, Runtime},
-    sync::{Semaphore, watch},
-    task::{LocalSet, spawn_local},
-};
+use support::{Ground, KEYS};
+use talk::{ANSWER, Asked, Each, OneThread, is_whole, listen, requests, runtime, serve, upstream, with_log};
+use tokio::task::LocalSet;
 
 /// That of the program, counting.
 #[global_allocator]
@@ -49,7 +38,6 @@ fn main() {
 
 /// Connections that keep one worker busy all the time.
 const CONNECTIONS: usize = 64;
-const BODY: usize = 1024;
 
 /// Processor time by thread, told when divan is done.
 static COSTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -89,52 +77,32 @@ fn c_one_busy_worker(bencher: Bencher<'_, '_>) {
 }
 
 /// Client, gateway and upstream taking turns on one thread, without waking anybody: what can be compared between
-/// two versions, and whose allocations can be counted. Client and upstream make none.
+/// two versions, and whose instructions and allocations can be counted.
 #[divan::bench(sample_count = 100, sample_size = 1000)]
 fn d_all_on_one_thread(bencher: Bencher<'_, '_>) {
-    on_one_thread(bencher, true);
+    on_one_thread(bencher, Asked::WithKey);
 }
 
 /// The same without a gateway.
 #[divan::bench(sample_count = 100, sample_size = 1000)]
 fn e_all_on_one_thread_without_a_gateway(bencher: Bencher<'_, '_>) {
-    on_one_thread(bencher, false);
+    on_one_thread(bencher, Asked::Directly);
 }
 
-fn on_one_thread(bencher: Bencher<'_, '_>, through_the_gateway: bool) {
-    let (behind, before) = (listen(), listen());
-    let address = behind.local_addr().unwrap();
-    let ground = Ground::new(&address.to_string());
-    let address = if through_the_gateway { before.local_addr().unwrap() } else { address };
-    let requests = requests(&ground);
-    let (runtime, tasks) = (runtime(), LocalSet::new());
-    tasks.block_on(&runtime, async {
-        spawn_local(upstream(behind));
-        if through_the_gateway {
-            let worker = Rc::new(support::worker(&with_log(&ground).await));
-            spawn_local(serve(before, worker));
-        }
-    });
-    let mut client = tasks.block_on(&runtime, tokio::net::TcpStream::connect(address)).unwrap();
-    let mut which = Each::then_random();
-    let mut answer = vec![0; ANSWER];
-    let mut turn = || {
-        let request = &requests[which.next()];
-        tasks.block_on(&runtime, async {
-            client.write_all(request).await.unwrap();
-            let mut length = 0;
-            while !is_whole(&answer[..length]) {
-                length += client.read(&mut answer[length..]).await.unwrap();
-            }
-        });
-    };
-    (0..KEYS).for_each(|_| turn());
-    bencher.counter(ItemsCount::new(1_u32)).bench_local(turn);
+/// The same through the gateway on a public route: what is missing to `d` is what authentication costs.
+#[divan::bench(sample_count = 100, sample_size = 1000)]
+fn f_all_on_one_thread_on_a_public_route(bencher: Bencher<'_, '_>) {
+    on_one_thread(bencher, Asked::WithoutKey);
+}
+
+fn on_one_thread(bencher: Bencher<'_, '_>, asked: Asked) {
+    let mut all = OneThread::new(asked);
+    bencher.counter(ItemsCount::new(1_u32)).bench_local(|| all.turn());
 }
 
 /// Takes the answer of one connection and sends the next request on it, connection by connection.
 fn turns(address: SocketAddr, connections: usize) -> impl FnMut() {
-    let requests = requests(&GROUND);
+    let requests = requests(&GROUND, true);
     let mut which = Each::then_random();
     let mut streams: Vec<_> = (0..connections)
         .map(|_| {
@@ -161,110 +129,9 @@ fn turns(address: SocketAddr, connections: usize) -> impl FnMut() {
     turn
 }
 
-/// First each key once, so that all are known, then any.
-struct Each {
-    asked: usize,
-    random: Random,
-}
-
-impl Each {
-    const fn then_random() -> Self {
-        Self { asked: 0, random: Random::new() }
-    }
-
-    fn next(&mut self) -> usize {
-        let next = if self.asked < KEYS { self.asked } else { self.random.below(KEYS) };
-        self.asked += 1;
-        next
-    }
-}
-
-/// Room for an answer's head and body.
-const ANSWER: usize = 8 * 1024;
-
-/// Whether this is an answer with all of its body; one that is no success has nothing to be measured.
-fn is_whole(answer: &[u8]) -> bool {
-    let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
-    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(answer));
-    answer.len() >= head + 4 + BODY
-}
-
-fn requests(ground: &Ground) -> Vec<Vec<u8>> {
-    let request = |key: &support::Key| {
-        let (path, token) = (&key.path, key.token.reveal());
-        format!(
-            "GET {path} HTTP/1.1\r\n\
-             Host: gateway.example:8080\r\n\
-             User-Agent: python-requests/2.32.3\r\n\
-             Accept-Encoding: gzip, deflate\r\n\
-             Accept: application/json\r\n\
-             X-API-Key: {token}\r\n\
-             Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\
-             Cookie: lang=en; theme=dark\r\n\
-             Cache-Control: no-cache\r\n\r\n"
-        )
-        .into_bytes()
-    };
-    ground.keys.iter().map(request).collect()
-}
-
-/// The same answer to every request.
-async fn upstream(socket: std::net::TcpListener) {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {BODY}\r\n\
-         Cache-Control: no-store\r\nServer: bench\r\n\r\n"
-    );
-    let answer: Rc<[u8]> = [head.into_bytes(), vec![b'x'; BODY]].concat().into();
-    let listener = TcpListener::from_std(socket).unwrap();
-    loop {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let answer = Rc::clone(&answer);
-        spawn_local(async move {
-            let mut request = vec![0; 8 * 1024];
-            let mut length = 0;
-            while let Ok(read @ 1..) = stream.read(&mut request[length..]).await {
-                length += read;
-                if request[..length].ends_with(b"\r\n\r\n") {
-                    length = 0;
-                    if stream.write_all(&answer).await.is_err() {
-                        break;
-                    }
-                }
-            }
-        });
-    }
-}
-
 async fn gateway(socket: std::net::TcpListener, ground: &Ground) {
     let worker = Rc::new(support::worker(&with_log(ground).await));
     serve(socket, worker).await;
-}
-
-async fn serve(socket: std::net::TcpListener, worker: Rc<Worker>) {
-    // Held for as long as the worker serves: what it says is "go on".
-    let (_go_on, phase) = watch::channel(Phase::Running);
-    let listener = TcpListener::from_std(socket).unwrap();
-    server::serve(listener, worker, None, Arc::new(Semaphore::new(1000)), phase).await;
-}
-
-/// A gateway that writes its access log into nothing.
-async fn with_log(ground: &Ground) -> Arc<Gateway> {
-    let redactor = Redactor::new(&ground.config.profile.keys.shape);
-    let log = AccessLog::start(io::sink(), LineFormat::Json, redactor, &ground.metrics).unwrap();
-    let gateway = Arc::new(ground.gateway(log).await);
-    ground.follow(&gateway);
-    gateway
-}
-
-fn listen() -> std::net::TcpListener {
-    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    listener
-}
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// A thread that serves a socket until the program ends.

@@ -42,6 +42,9 @@ use tokio::runtime::{Builder, Runtime};
 /// Keys that are asked for at random; when the benches are only tried, not measured, few of them will do.
 pub(crate) const KEYS: usize = if cfg!(debug_assertions) { 100 } else { 10_000 };
 
+/// A path that anybody may ask for.
+pub(crate) const OPEN: &str = "/v1/open/scans/42";
+
 /// What gateways are made of, and the keys they know.
 pub(crate) struct Ground {
     pub(crate) config: Config,
@@ -241,6 +244,11 @@ fn config(upstream: &str) -> Config {
         path = "/v1/findings/{{*rest}}"
         upstream = "scanner"
         require = "scan:manage"
+        [[route]]
+        name = "open"
+        path = "{OPEN}"
+        upstream = "scanner"
+        credentials = ["none"]
         "#
     );
     Config::from_toml(&text, Path::new("bench.toml"), &Environment::empty()).unwrap().config

@@ -32,8 +32,8 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     spoken: Spoken,
 ) -> io::Result<()> {
     match spoken {
-        Spoken::Http1 => http1::serve(stream, peer, worker, &mut phase).await,
-        Spoken::Http2 => http2::serve(stream, peer, worker, &mut phase).await,
+        Spoken::Http1 => http1::serve(stream, peer, worker, &phase).await,
+        Spoken::Http2 => Box::pin(http2::serve(stream, peer, worker, &mut phase)).await,
         Spoken::Unknown => {
             let patience = worker.serving().snapshot.limits.header_timeout;
             let Some((said, is_http2)) = first_words(&mut stream, patience, &mut phase).await? else {
@@ -41,9 +41,10 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             };
             let stream = Reread::new(said, stream);
             if is_http2 {
-                http2::serve(stream, peer, worker, &mut phase).await
+                // In memory of its own: most connections have no room for it.
+                Box::pin(http2::serve(stream, peer, worker, &mut phase)).await
             } else {
-                http1::serve(stream, peer, worker, &mut phase).await
+                http1::serve(stream, peer, worker, &phase).await
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What lasts does not outlast its credential: once a second a worker looks at everything that it serves to somebody.
+//! What lasts does not outlast its credential: once a second a worker looks at everything that it serves to somebody, and
+//! at every connection of HTTP/1 that nobody uses, or whose client does not come to the end of a head.
 //!
 //! Most of it needs no more than a flag and two dates. Where the flag has fallen the record is read anew, because a change
 //! of a name, or of somebody else in the organization, lets it fall as well; what is judged then is what was judged at the
@@ -13,13 +14,18 @@ use super::{
 };
 use crate::domain::{
     access::{self, Action, Denied, Method, Principal, Target},
-    time::Timestamp,
+    time::{Moment, Timestamp},
 };
 
 /// Looks at everything under way. Call it once a second, inside the worker's `LocalSet`.
 pub fn look(worker: &Rc<Worker>) {
-    let now = worker.gateway.clock.now();
+    let Moment { wall: now, uptime } = worker.gateway.clock.read();
+    let patience = worker.serving().snapshot.limits.header_timeout;
     for turn in worker.turns.all() {
+        if turn.is_forgotten(uptime, patience) {
+            turn.give_up("client_left");
+            continue;
+        }
         let fine = turn.is_fine(|let_in| {
             let caller = &let_in.caller;
             caller.is_live(caller.generation) && judge(&caller.principal, let_in, now).is_ok()

@@ -60,18 +60,21 @@ pub fn normal_form(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     if bytes.first() != Some(&b'/') {
         return Err(Ambiguous::Relative);
     }
-    let mut last = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        match KINDS[usize::from(byte)] {
-            Kind::Slash if last == b'/' => return Err(Ambiguous::EmptySegment),
-            Kind::Dot if last == b'/' => refuse_dot_segment(&bytes[at..])?,
+    let mut at = 0;
+    // Most bytes are like every other.
+    while let Some(found) = bytes[at..].iter().position(|&byte| !IS_PLAIN[usize::from(byte)]) {
+        at += found;
+        let begins_segment = at > 0 && bytes[at - 1] == b'/';
+        match KINDS[usize::from(bytes[at])] {
+            Kind::Slash if begins_segment => return Err(Ambiguous::EmptySegment),
+            Kind::Dot if begins_segment => refuse_dot_segment(&bytes[at..])?,
             Kind::Plain | Kind::Slash | Kind::Dot => {}
             Kind::Semicolon => refuse_slash(&bytes[at..])?,
             Kind::Percent => return rewritten(bytes, at).map(Cow::Owned),
             Kind::Backslash => return Err(Ambiguous::Separator),
             Kind::Refused => return Err(Ambiguous::Character),
         }
-        last = byte;
+        at += 1;
     }
     Ok(Cow::Borrowed(path))
 }
@@ -213,6 +216,16 @@ const KINDS: [Kind; 256] = {
         byte += 1;
     }
     kinds
+};
+
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] = matches!(KINDS[byte], Kind::Plain);
+        byte += 1;
+    }
+    plain
 };
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub async fn handle(
     turn: &Rc<Turn>,
     request: Request<Inbound>,
 ) -> (Response<Recorded<Body>>, Option<Tunnel>) {
-    let mut exchange = Exchange::begin(worker, peer, turn, &request);
+    // It goes a long way, and would be moved at each step.
+    let mut exchange = Box::new(Exchange::begin(worker, peer, turn, &request));
     let is_head = *request.method() == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
     let mut response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));

@@ -64,6 +64,8 @@ pub struct Exchange {
     turn: Rc<Turn>,
     far: Option<Far<OnEnd>>,
     answered: bool,
+    /// When it was decided, by the clock's uptime; what follows until it is sent takes no time worth another look.
+    decided: Cell<Duration>,
 }
 
 impl Exchange {
@@ -98,6 +100,7 @@ impl Exchange {
             ended: Rc::default(),
             far: None,
             answered: false,
+            decided: Cell::new(began.uptime),
         }
     }
 
@@ -179,7 +182,8 @@ impl Exchange {
 
     /// The decision was made.
     pub fn decided(&self, outcome: Outcome) {
-        let took = self.worker.gateway.clock.uptime().saturating_sub(self.began.uptime);
+        self.decided.set(self.worker.gateway.clock.uptime());
+        let took = self.decided.get().saturating_sub(self.began.uptime);
         self.worker.gateway.metrics.auth.decided(self.line.auth_method, outcome, took);
     }
 
@@ -221,7 +225,7 @@ impl Exchange {
         self.line.upstream = Some(Arc::clone(&label.upstream));
         self.in_flight = Some(label.upstream_metrics.in_flight.hold());
         let ended = Rc::clone(&self.ended);
-        (Box::new(move |end| ended.set(Some(end))), self.worker.gateway.clock.uptime())
+        (Box::new(move |end| ended.set(Some(end))), self.decided.get())
     }
 
     /// Its upstream, to which it was sent at this uptime, has begun to answer.
@@ -251,7 +255,10 @@ impl Exchange {
     }
 
     /// It is answered; what remains is to see the answer out, or the tunnel that it opens.
-    pub fn answer<B: Body>(mut self, mut response: Response<B>) -> (Response<Recorded<B>>, Option<Tunnel>) {
+    pub fn answer<B: Body>(
+        mut self: Box<Self>,
+        mut response: Response<B>,
+    ) -> (Response<Recorded<B>>, Option<Tunnel>) {
         self.standing.describe(response.headers_mut());
         response.headers_mut().insert(X_REQUEST_ID, self.request_id());
         self.answered = true;
@@ -327,7 +334,7 @@ pin_project_lite::pin_project! {
         // Dropped first: it tells how it ended.
         #[pin]
         body: B,
-        _exchange: Option<Exchange>,
+        _exchange: Option<Box<Exchange>>,
     }
 }
 

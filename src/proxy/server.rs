@@ -60,6 +60,7 @@ pub async fn serve(
     let open = worker.gateway.metrics.connections("gateway");
     let mut house = House { worker, door, open, phase, connections: JoinSet::new() };
     house.receive(&listener, &slots).await;
+    house.worker.turns.all().iter().for_each(|turn| turn.finish_up());
     // Whoever has connected is served: closing the socket would reset those whom nobody has accepted yet.
     while let Some((stream, peer)) = waiting(&listener).await
         && let Ok(slot) = Arc::clone(&slots).try_acquire_owned()

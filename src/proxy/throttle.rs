@@ -5,13 +5,14 @@
 
 use std::{
     collections::HashMap,
-    io::Write,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use bytes::Bytes;
 use governor::{
     Quota, RateLimiter, clock,
     middleware::{NoOpMiddleware, StateInformationMiddleware},
@@ -102,12 +103,12 @@ impl Limiter {
 
     /// Tells the client where it stands (draft-ietf-httpapi-ratelimit-headers-11, and the older names).
     pub fn describe(&self, left: Left, headers: &mut HeaderMap) {
-        let Left { remaining, until_full, .. } = left;
+        let [text, remaining, until_full] = values(left);
         headers.insert(RATELIMIT_POLICY, self.policy.clone());
-        headers.insert(RATELIMIT, short(format_args!("\"default\";r={remaining};t={until_full}")));
+        headers.insert(RATELIMIT, text);
         headers.insert(X_RATELIMIT_LIMIT, self.limit.clone());
-        headers.insert(X_RATELIMIT_REMAINING, short(format_args!("{remaining}")));
-        headers.insert(X_RATELIMIT_RESET, short(format_args!("{until_full}")));
+        headers.insert(X_RATELIMIT_REMAINING, remaining);
+        headers.insert(X_RATELIMIT_RESET, until_full);
         if let Some(seconds) = left.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -278,16 +279,56 @@ impl Sunset {
     }
 }
 
-/// A value of at most 64 characters, as every answer carries some: one allocation, where a `String` costs two or
-/// three by the time it is a header. Empty where the text is longer or no header text, which numbers never are.
-fn short(text: std::fmt::Arguments<'_>) -> HeaderValue {
-    let mut room = [0; 64];
-    let mut rest = room.as_mut_slice();
-    if rest.write_fmt(text).is_err() {
-        return HeaderValue::from_static("");
+/// What is left: all of it in one value, and the two numbers in it. Every answer carries them, so they are parts of one
+/// text in one piece of memory.
+fn values(left: Left) -> [HeaderValue; 3] {
+    let mut text = Text { bytes: [0; ROOM], length: 0 };
+    text.push(b"\"default\";r=");
+    let remaining = text.push_number(left.remaining.into());
+    text.push(b";t=");
+    let until_full = text.push_number(left.until_full);
+    let text = Bytes::from_owner(text);
+    // Digits and the signs above are header text.
+    let value = |part| HeaderValue::from_maybe_shared(part).unwrap_or(HeaderValue::from_static(""));
+    [value(text.clone()), value(text.slice(remaining)), value(text.slice(until_full))]
+}
+
+/// The longest that there is: two numbers of at most 20 digits, and 16 signs.
+const ROOM: usize = 56;
+
+/// Text in memory of a fixed size; what finds no room is left out.
+struct Text {
+    bytes: [u8; ROOM],
+    length: usize,
+}
+
+impl Text {
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
+        }
     }
-    let left = rest.len();
-    HeaderValue::from_bytes(&room[..room.len() - left]).unwrap_or(HeaderValue::from_static(""))
+
+    /// Appends a number and says where it stands.
+    fn push_number(&mut self, number: u64) -> Range<usize> {
+        let mut digits = [b'0'; 20];
+        let (mut rest, mut at) = (number, digits.len());
+        while rest > 0 || at == digits.len() {
+            at -= 1;
+            digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        let begins = self.length;
+        self.push(&digits[at..]);
+        begins..self.length
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
 fn whole_seconds(span: Duration) -> u64 {

@@ -12,11 +12,11 @@ use super::{
 /// What remains of a request when its connection has become something else.
 pub struct Tunnel {
     far: Far<OnEnd>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 }
 
 impl Tunnel {
-    pub(super) const fn new(far: Far<OnEnd>, exchange: Exchange) -> Self {
+    pub(super) const fn new(far: Far<OnEnd>, exchange: Box<Exchange>) -> Self {
         Self { far, exchange }
     }
 

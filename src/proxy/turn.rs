@@ -11,6 +11,7 @@ use std::{
     rc::{Rc, Weak},
     sync::Arc,
     task::{Poll, Waker},
+    time::Duration,
 };
 
 use super::directory::Record;
@@ -21,6 +22,12 @@ use crate::domain::permission::Permission;
 pub struct Turn {
     stage: Cell<Stage>,
     let_in: RefCell<Option<LetIn>>,
+    /// How many requests have begun.
+    begun: Cell<u64>,
+    /// Since when, by a look at the clock, the request after so many has been waited for.
+    waits: Cell<Option<(u64, Duration)>>,
+    /// Whether its connection is to end when it can.
+    last: Cell<bool>,
     /// Why it is to end at once.
     cut: Cell<Option<&'static str>>,
     waiting: RefCell<Option<Waker>>,
@@ -39,6 +46,8 @@ enum Stage {
     Answering,
     /// The answer has ended, some of it may still have to be written.
     Ended,
+    /// There will be no other: the connection says goodbye.
+    Closing,
 }
 
 /// Who was let in, and to what.
@@ -55,6 +64,7 @@ pub struct LetIn {
 impl Turn {
     /// A request is being answered.
     pub(super) fn begin(&self) {
+        self.begun.set(self.begun.get() + 1);
         self.stage.set(Stage::Answering);
     }
 
@@ -75,6 +85,30 @@ impl Turn {
         if self.stage.get() == Stage::Ended {
             self.stage.set(Stage::Free);
         }
+    }
+
+    /// The connection says goodbye.
+    pub fn closes(&self) {
+        self.stage.set(Stage::Closing);
+    }
+
+    /// Whether a request has been waited for since a look that lies so long back, or the end of its head. Looks are
+    /// taken once a second ([`lasting`](super::lasting)), so that no request has to set a timer.
+    pub(super) fn is_forgotten(&self, uptime: Duration, patience: Duration) -> bool {
+        let (waits, begun) = (self.stage.get() == Stage::Free, self.begun.get());
+        match self.waits.get() {
+            Some((after, since)) if waits && after == begun => uptime.saturating_sub(since) >= patience,
+            _ => {
+                self.waits.set(waits.then_some((begun, uptime)));
+                false
+            }
+        }
+    }
+
+    /// Its connection is to end when it can.
+    pub(super) fn finish_up(&self) {
+        self.last.set(true);
+        self.wake();
     }
 
     /// Who is served at this moment.
@@ -107,9 +141,7 @@ impl Turn {
     /// Ends what is served, to whomever, for this reason.
     pub(super) fn give_up(&self, why: &'static str) {
         self.cut.set(Some(why));
-        if let Some(waker) = self.waiting.take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// One question at a time; whether this is it.
@@ -124,8 +156,18 @@ impl Turn {
 
     /// Completes when it is to end at once; whoever waits drops what is under way.
     pub async fn is_cut(&self) {
+        self.until(|| self.cut.get().is_some()).await;
+    }
+
+    /// Completes when its connection is to end when it can.
+    pub(super) async fn is_last(&self) {
+        self.until(|| self.last.get()).await;
+    }
+
+    /// One task waits for all of it.
+    async fn until(&self, has_come: impl Fn() -> bool) {
         poll_fn(|context| {
-            if self.cut.get().is_some() {
+            if has_come() {
                 return Poll::Ready(());
             }
             let mut waiting = self.waiting.borrow_mut();
@@ -136,9 +178,15 @@ impl Turn {
         })
         .await;
     }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
 }
 
-/// The turns of a worker on which somebody was let in.
+/// The turns of a worker: those of its connections of HTTP/1, and those of streams on which somebody was let in.
 #[derive(Debug, Default)]
 pub struct Turns(RefCell<Vec<Weak<Turn>>>);
 
@@ -146,6 +194,11 @@ impl Turns {
     /// Somebody is let in on this one.
     pub(super) fn let_in(&self, turn: &Rc<Turn>, who: LetIn) {
         turn.let_in.replace(Some(who));
+        self.add(turn);
+    }
+
+    /// This one is looked at from now on.
+    pub(super) fn add(&self, turn: &Rc<Turn>) {
         if !turn.known.replace(true) {
             self.0.borrow_mut().push(Rc::downgrade(turn));
         }
@@ -157,5 +210,40 @@ impl Turns {
         let mut there = Vec::with_capacity(turns.len());
         turns.retain(|turn| turn.upgrade().map(|turn| there.push(turn)).is_some());
         there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second between looks, a patience of three.
+    #[test]
+    fn only_a_client_that_is_waited_for_is_forgotten() {
+        let (turn, mut clock) = (Turn::default(), Duration::ZERO);
+        let mut looks = |turn: &Turn, count: usize| {
+            let look = |_| {
+                clock += Duration::from_secs(1);
+                turn.is_forgotten(clock, Duration::from_secs(3))
+            };
+            (0..count).map(look).collect::<Vec<_>>()
+        };
+        assert_eq!(looks(&turn, 4), [false, false, false, true], "it never said anything");
+        turn.begin();
+        assert_eq!(looks(&turn, 9), [false; 9], "it waits for us");
+        turn.end();
+        assert_eq!(looks(&turn, 9), [false; 9], "the answer is not out");
+        turn.flushed();
+        assert_eq!(looks(&turn, 3), [false; 3]);
+        turn.begin();
+        turn.end();
+        turn.flushed();
+        assert_eq!(
+            looks(&turn, 4),
+            [false, false, false, true],
+            "another request, seen by no look, begins it anew"
+        );
+        turn.closes();
+        assert_eq!(looks(&turn, 9), [false; 9], "it is leaving");
     }
 }

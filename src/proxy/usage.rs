@@ -3,6 +3,7 @@
 
 use std::{cell::RefCell, collections::HashMap, net::IpAddr, sync::Arc};
 
+use foldhash::fast::RandomState;
 use http::HeaderValue;
 use tokio::sync::mpsc;
 
@@ -65,8 +66,9 @@ pub struct Usage {
     deliver: Deliver,
 }
 
-/// By key and address: how often, and when last.
-type Counts = HashMap<(KeyId, Option<IpAddr>), (u64, Timestamp)>;
+/// By key and address: how often, and when last. Addresses can be chosen, by whoever has a key and a network of IPv6: so
+/// the hash has a seed of its own.
+type Counts = HashMap<(KeyId, Option<IpAddr>), (u64, Timestamp), RandomState>;
 
 #[derive(Debug, Default)]
 struct Noted {

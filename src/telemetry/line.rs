@@ -45,16 +45,20 @@ impl<'a> Line<'a> {
     }
 
     pub(super) fn key(&mut self, key: &str) {
-        if self.format == LineFormat::Json {
-            self.buffer.extend_from_slice(if self.first { b"\"" } else { b",\"" });
+        let is_json = self.format == LineFormat::Json;
+        if !self.first {
+            self.buffer.push(if is_json { b',' } else { b' ' });
+        }
+        self.first = false;
+        if is_json {
+            self.buffer.push(b'"');
             self.buffer.extend_from_slice(key.as_bytes());
-            self.buffer.extend_from_slice(b"\":");
+            self.buffer.push(b'"');
+            self.buffer.push(b':');
         } else {
-            self.buffer.extend_from_slice(if self.first { b"" } else { b" " });
             self.buffer.extend_from_slice(key.as_bytes());
             self.buffer.push(b'=');
         }
-        self.first = false;
     }
 
     pub(super) fn nothing(&mut self) {
@@ -66,17 +70,31 @@ impl<'a> Line<'a> {
         self.key(key);
         let quote: &[u8] = if self.format == LineFormat::Json { b"\"" } else { b"" };
         self.buffer.extend_from_slice(quote);
-        self.append(value);
+        append(self.buffer, format_args!("{value}"));
         self.buffer.extend_from_slice(quote);
     }
 
     pub(super) fn number(&mut self, key: &str, value: impl Display) {
         self.key(key);
-        self.append(value);
+        append(self.buffer, format_args!("{value}"));
+    }
+
+    /// The same, several times faster.
+    pub(super) fn count(&mut self, key: &str, value: u64) {
+        self.key(key);
+        digits(self.buffer, value, 1);
+    }
+
+    /// A number with three digits behind the point, of its thousandths.
+    pub(super) fn thousandths(&mut self, key: &str, value: u64) {
+        self.key(key);
+        digits(self.buffer, value / 1000, 1);
+        self.buffer.push(b'.');
+        digits(self.buffer, value % 1000, 3);
     }
 
     /// One of our own words.
-    pub(super) fn word(&mut self, key: &str, value: &str) {
+    pub(super) fn word(&mut self, key: &str, value: &'static str) {
         self.key(key);
         self.text(value);
     }
@@ -95,23 +113,36 @@ impl<'a> Line<'a> {
 
     fn text(&mut self, value: &str) {
         let plain = |byte: u8| matches!(byte, b'!' | b'#'..=b'<' | b'>'..=b'[' | b']'..=b'~');
-        if self.format == LineFormat::Text && value != "-" && !value.is_empty() && value.bytes().all(plain) {
+        if self.format == LineFormat::Text && value != "-" && !value.is_empty() && are_all(value, plain) {
             self.buffer.extend_from_slice(value.as_bytes());
         } else {
             quoted(self.buffer, value);
         }
     }
+}
 
-    fn append(&mut self, value: impl Display) {
-        append(self.buffer, format_args!("{value}"));
+/// Whether every byte is. Looks at all of them, because that is done many at a time.
+fn are_all(text: &str, is: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is(byte))
+}
+
+/// A number, with zeros in front where it has fewer digits than `least`.
+fn digits(buffer: &mut Vec<u8>, value: u64, least: usize) {
+    let mut room = [b'0'; 20];
+    let (mut rest, mut at) = (value, room.len());
+    while rest > 0 {
+        at -= 1;
+        room[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
     }
+    buffer.extend_from_slice(&room[at.min(room.len() - least)..]);
 }
 
 /// A JSON string (RFC 8259 section 7) in printable ASCII.
 fn quoted(buffer: &mut Vec<u8>, value: &str) {
     let plain = |byte: u8| matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\');
     buffer.push(b'"');
-    if value.bytes().all(plain) {
+    if are_all(value, plain) {
         buffer.extend_from_slice(value.as_bytes());
     } else {
         for char in value.chars() {

@@ -9,16 +9,34 @@ use std::borrow::Cow;
 use crate::domain::{invitation, key::token::KeyShape, session};
 
 /// Cuts secrets out of text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Redactor {
     /// What keys begin with, and how many of the characters after it are public.
     keys: Option<(Box<str>, usize)>,
+    /// By byte: whether a secret may begin with it.
+    first: [bool; 256],
+}
+
+/// Knows no keys.
+impl Default for Redactor {
+    fn default() -> Self {
+        Self::of(None)
+    }
 }
 
 impl Redactor {
     /// Knows the platform's keys by sight.
     pub fn new(keys: &KeyShape) -> Self {
-        Self { keys: Some((keys.literal().into(), keys.public().length)) }
+        Self::of(Some((keys.literal().into(), keys.public().length)))
+    }
+
+    fn of(keys: Option<(Box<str>, usize)>) -> Self {
+        let mut first = [false; 256];
+        let of_keys = keys.as_ref().and_then(|(literal, _)| literal.bytes().next());
+        for byte in b":bBl".iter().copied().chain(of_keys) {
+            first[usize::from(byte)] = true;
+        }
+        Self { keys, first }
     }
 
     /// The text, with `***` in the place of each secret. A key keeps its public prefix.
@@ -26,8 +44,8 @@ impl Redactor {
         let mut out = String::new();
         let mut copied = 0;
         let mut at = 0;
-        while let Some(begin) = text[at..].bytes().position(|byte| self.may_begin(byte)) {
-            at += begin;
+        while let Some(begin) = self.beginning(text.as_bytes(), at) {
+            at = begin;
             let Some((from, to)) = self.secret_at(text, at) else {
                 at += 1;
                 continue;
@@ -54,10 +72,27 @@ impl Redactor {
             .map(|(from, to)| (at + from, at + to))
     }
 
-    /// A quick look at the first byte, always ASCII, so that what follows starts on a character.
-    fn may_begin(&self, byte: u8) -> bool {
-        matches!(byte, b':' | b'b' | b'B' | b'l')
-            || self.keys.as_ref().is_some_and(|(literal, _)| literal.as_bytes().first() == Some(&byte))
+    /// Where from here on a secret may begin, by a quick look at two bytes, of which the first is always ASCII, so that
+    /// it is the start of a character. Nothing secret is a single byte.
+    fn beginning(&self, text: &[u8], from: usize) -> Option<usize> {
+        let behind = text.get(from + 1..)?;
+        let mut pairs = text[from..].iter().zip(behind);
+        let found = pairs
+            .position(|(&first, &second)| self.first[usize::from(first)] && self.may_go_on(first, second))?;
+        Some(from + found)
+    }
+
+    fn may_go_on(&self, first: u8, second: u8) -> bool {
+        let ours = match first {
+            b':' => second == b'/',
+            b'b' | b'B' => second.eq_ignore_ascii_case(&b'e'),
+            b'l' => second == b'g',
+            _ => false,
+        };
+        let of_a_key = |literal: &[u8]| {
+            literal.first() == Some(&first) && literal.get(1).is_none_or(|byte| *byte == second)
+        };
+        ours || self.keys.as_ref().is_some_and(|(literal, _)| of_a_key(literal.as_bytes()))
     }
 
     fn key(&self, rest: &str) -> Option<(usize, usize)> {

@@ -12,9 +12,11 @@ def measure(ground, role, running, keys_file, path, seconds, warm=0.4, cores=Non
     command = command_of(ground, role, running.address, keys_file, path, seconds, warm, cores, **options)
     command += ["--processes", ",".join(map(str, running.ids))]
     before = stolen()
-    row = told(command, cores, seconds + warm + 30)
+    row = told(command, cores, seconds + warm + 45)
     row["stolen_s"] = round(stolen() - before, 2)
-    requests, seconds = max(row["requests"], 1), row["seconds"]
+    if not row["requests"]:
+        raise Failed("nothing was answered: %s" % (row["first_error"] or "no time was left for it"))
+    requests, seconds = row["requests"], row["seconds"]
     row["us"] = row["cpu_us"] / requests
     row["rps"] = row["requests"] / seconds
     row["busy"] = row["cpu_us"] / 1e6 / seconds / running.place.workers

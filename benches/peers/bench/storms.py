@@ -96,7 +96,8 @@ def storms(bench, program):
             add(FIRST, *beside(good_traffic(1.0), 0.6, others))
             for kind in [kind for kind in kinds if kind != FIRST]:
                 for name, way in ((kind, {}), (kind + ", 5,000/s", {"rate": PACED})):
-                    others = flood(kind, SECONDS + 1.2, connections=64, **way)
+                    # What is wrong is answered late: many have to ask for it to be a flood.
+                    others = flood(kind, SECONDS + 1.2, connections=1024, **way)
                     add(name, *reversed(beside(others, 0.2, good_traffic(SECONDS))))
 
     bench.each_round("storms", [subject], visit, ROUNDS)

@@ -20,7 +20,9 @@ pub struct Shared {
     pub errors: Counter,
     pub reconnects: Counter,
     first_error: Mutex<Option<String>>,
-    /// Set by threads that have asked for each key once.
+    /// Threads whose connections stand.
+    connected: AtomicU64,
+    /// Threads that have asked for each key once.
     warm: AtomicU64,
     /// Threads that have nothing left to do.
     done: AtomicU64,
@@ -52,6 +54,10 @@ impl Shared {
 
     pub fn is_measuring(&self) -> bool {
         self.phase.load(Relaxed) == MEASURING
+    }
+
+    pub fn is_connected(&self) {
+        self.connected.fetch_add(1, Relaxed);
     }
 
     pub fn is_warm(&self) {
@@ -93,6 +99,10 @@ pub struct Counted {
 impl Window {
     /// Waits until all is warm, lets the window begin and end, and then everything.
     pub fn watch(&self, shared: &Arc<Shared>) -> Counted {
+        let dialing = Instant::now();
+        while shared.connected.load(Relaxed) < self.threads && dialing.elapsed() < LONGEST_DIALING {
+            thread::sleep(Duration::from_millis(1));
+        }
         let started = Instant::now();
         let impatient = self.warm + LONGEST_WARMING;
         while started.elapsed() < self.warm
@@ -129,8 +139,10 @@ impl Window {
     }
 }
 
+/// Ten thousand connections take their time where the machine does something else.
+const LONGEST_DIALING: Duration = Duration::from_secs(20);
 /// A subject that is so slow that keys stay unasked is measured all the same.
-const LONGEST_WARMING: Duration = Duration::from_secs(8);
+const LONGEST_WARMING: Duration = Duration::from_secs(15);
 
 impl Counted {
     /// One line of JSON; `latencies` in nanoseconds, in any order.

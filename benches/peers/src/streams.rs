@@ -100,6 +100,7 @@ async fn connections(index: usize, plan: Arc<Plan>, shared: Arc<Shared>) -> Resu
             ));
         }
     }
+    shared.is_connected();
     let mut latencies = Vec::new();
     while let Some(stream) = streams.join_next().await {
         latencies.extend(stream?);

@@ -10,7 +10,7 @@ use hyper::{
     server::conn::http1::{self, Parts},
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -27,7 +27,7 @@ use super::{
         wire::{Answers, Refusing, Watched, last_words},
         worker::Worker,
     },
-    LAST_REQUEST, draining,
+    LAST_REQUEST,
     first::Reread,
 };
 use crate::config::Limits;
@@ -43,10 +43,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Rc<Peer>,
     worker: Rc<Worker>,
-    phase: &mut watch::Receiver<Phase>,
+    phase: &watch::Receiver<Phase>,
 ) -> io::Result<()> {
     let limits = worker.serving().snapshot.limits.clone();
     let turn = Rc::new(Turn::default());
+    worker.turns.add(&turn);
+    if *phase.borrow() != Phase::Running {
+        turn.finish_up();
+    }
     let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
     let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
     let wire = Refusing::new(wire, unread);
@@ -62,7 +66,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         is_old.set(request.version() < Version::HTTP_11);
         let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
         let (is_closing, hatch) = (Rc::clone(&is_closing), Rc::clone(&its_hatch));
-        async move {
+        // In memory of its own, which a connection that waits for a request does not hold.
+        Box::pin(async move {
             let (mut response, tunnel) =
                 pipeline::handle(&worker, &peer, &turn, request.map(Inbound::from)).await;
             if let Some(tunnel) = tunnel {
@@ -71,7 +76,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let mut serving = http(&limits).serve_connection(TokioIo::new(wire), service);
     let ended = |why: Box<dyn Error + Send + Sync>| {
@@ -80,8 +85,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let talking = async {
         tokio::select! {
+            biased;
             outcome = &mut serving => outcome,
-            () = draining(phase) => {
+            () = turn.is_last() => {
                 closing.set(true);
                 if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
                     outcome
@@ -93,13 +99,15 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     tokio::select! {
+        biased;
         outcome = talking => outcome.map_err(|error| ended(Box::new(error)))?,
         () = turn.is_cut() => return Err(ended("the credential has ended".into())),
     }
     if let Some(tunnel) = hatch.take() {
         // What came behind the request was meant for whoever is there now.
         let Parts { io, read_buf, .. } = serving.into_parts();
-        tunnel.run(Reread::new(read_buf, io.into_inner().into_inner())).await;
+        // In memory of its own: a connection that waits for a request has no room for it.
+        Box::pin(tunnel.run(Reread::new(read_buf, io.into_inner().into_inner()))).await;
     }
     Ok(())
 }
@@ -120,6 +128,10 @@ impl Answers for Unread {
         self.turn.flushed();
     }
 
+    fn closes(&self) {
+        self.turn.closes();
+    }
+
     fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
         let id = self.worker.refused_unread(&self.peer, refusal);
         let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
@@ -130,9 +142,8 @@ impl Answers for Unread {
 
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.header_bytes.as_usize().max(SMALLEST_BUFFER));
+    // How long a head may take is watched by the worker, for all of its connections at once.
+    http.header_read_timeout(None).max_buf_size(limits.header_bytes.as_usize().max(SMALLEST_BUFFER));
     if usize::from(limits.header_count) != DEFAULT_HEADER_COUNT {
         http.max_headers(usize::from(limits.header_count));
     }

@@ -67,7 +67,7 @@ pub async fn ask(worker: &Rc<Worker>, asker: SocketAddr, question: Result<Questi
     };
     let came: Vec<HeaderName> = request.headers().keys().cloned().collect();
     let cookie = request.headers().get(COOKIE).cloned();
-    let mut exchange = Exchange::begin(worker, &peer, &Rc::<Turn>::default(), &request);
+    let mut exchange = Box::new(Exchange::begin(worker, &peer, &Rc::<Turn>::default(), &request));
     match decide(&mut exchange, request).await {
         Ok(allowed) => {
             let (set, remove) = edits(&exchange, &allowed, &came, cookie.as_ref());

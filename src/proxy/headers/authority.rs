@@ -132,11 +132,8 @@ fn parse(text: &str) -> Result<Authority<'_>, Malformed> {
         let port = behind.strip_prefix(':').or(behind.is_empty().then_some("")).ok_or(wrong)?;
         (Cow::Owned(format!("[{address}]")), port)
     } else {
-        let (host, port) = text.split_once(':').unwrap_or((text, ""));
-        if !is_name(host) {
-            return Err(wrong);
-        }
-        (canonical(host), port)
+        let (host, behind) = name(text).ok_or(wrong)?;
+        (host, behind.strip_prefix(':').unwrap_or_default())
     };
     // An empty port (`gw:`) means the default one.
     if !port.is_empty() && (!port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err()) {
@@ -145,23 +142,33 @@ fn parse(text: &str) -> Result<Authority<'_>, Malformed> {
     Ok(Authority { text, host })
 }
 
-fn is_name(host: &str) -> bool {
+/// The name at the start, in its one spelling (lower case, without a trailing dot), and what follows it: nothing, or a
+/// colon and more.
+fn name(text: &str) -> Option<(Cow<'_, str>, &str)> {
     const LONGEST: usize = 255;
-    let name = host.strip_suffix('.').unwrap_or(host);
-    !name.is_empty()
-        && host.len() <= LONGEST
-        && name.split('.').all(|label| !label.is_empty())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-/// The one spelling of a name: lower case, without a trailing dot.
-fn canonical(host: &str) -> Cow<'_, str> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
+    let (mut last, mut upper) = (b'.', false);
+    let mut end = text.len();
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
+            b'A'..=b'Z' => upper = true,
+            b'.' if last != b'.' => {}
+            b':' => {
+                end = at;
+                break;
+            }
+            // No label is empty.
+            _ => return None,
+        }
+        last = byte;
     }
+    let (host, behind) = text.split_at(end);
+    if host.is_empty() || host.len() > LONGEST {
+        return None;
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let host = if upper { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) };
+    Some((host, behind))
 }
 
 #[cfg(test)]

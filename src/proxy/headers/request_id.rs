@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::request::X_REQUEST_ID;
@@ -41,8 +42,9 @@ impl RequestIds {
         random[8..].copy_from_slice(&self.next().to_le_bytes()[..2]);
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        HeaderValue::from_str(id.hyphenated().encode_lower(&mut text))
-            .unwrap_or(HeaderValue::from_static("0"))
+        id.hyphenated().encode_lower(&mut text);
+        // One piece of memory for all who are told of it.
+        HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("0"))
     }
 
     /// `SplitMix64` (Steele, Lea and Flood 2014): every state is visited once before any repeats.

@@ -104,21 +104,7 @@ impl Framing {
     pub(super) fn read(&mut self, mut bytes: &[u8], mut flawed: impl FnMut(u64, Flaw)) {
         while !bytes.is_empty() {
             match &mut self.state {
-                State::Head => {
-                    let Some(end) = memchr::memchr(b'\n', bytes) else {
-                        self.keep(bytes);
-                        return;
-                    };
-                    let (line, rest) = bytes.split_at(end);
-                    bytes = &rest[1..];
-                    if self.line.is_empty() {
-                        self.head_line(line, &mut flawed);
-                    } else {
-                        let mut begun = std::mem::take(&mut self.line);
-                        begun.extend_from_slice(line);
-                        self.head_line(&begun, &mut flawed);
-                    }
-                }
+                State::Head => bytes = self.head_lines(bytes, &mut flawed),
                 State::Length(left) | State::Chunk(Chunk::Data(left)) => {
                     let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= taken as u64;
@@ -137,6 +123,27 @@ impl Framing {
         }
     }
 
+    /// Reads lines until the head ends or nothing is left; gives back what follows.
+    fn head_lines<'a>(&mut self, bytes: &'a [u8], flawed: &mut impl FnMut(u64, Flaw)) -> &'a [u8] {
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let line = &bytes[begin..end];
+            begin = end + 1;
+            if self.line.is_empty() {
+                self.head_line(line, flawed);
+            } else {
+                let mut whole = std::mem::take(&mut self.line);
+                whole.extend_from_slice(line);
+                self.head_line(&whole, flawed);
+            }
+            if self.state != State::Head {
+                return &bytes[begin..];
+            }
+        }
+        self.keep(&bytes[begin..]);
+        &[]
+    }
+
     /// Keeps the beginning of a line. A line that alone is too long is not kept whole: its head is refused for
     /// its size, however much of it still comes.
     fn keep(&mut self, bytes: &[u8]) {
@@ -150,6 +157,9 @@ impl Framing {
     fn head_line(&mut self, line: &[u8], flawed: &mut impl FnMut(u64, Flaw)) {
         let head = &mut self.head;
         head.bytes = head.bytes.saturating_add(line.len() + 1);
+        if head.begun && has_no_framing(line) {
+            return;
+        }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             if head.begun {
@@ -160,10 +170,10 @@ impl Framing {
             let target = line.iter().position(|&byte| byte == b' ').unwrap_or(0);
             head.fragment = line[target..].contains(&b'#');
             self.strange_version = names_a_strange_version(line);
-        } else if let Some(value) = value_of(line, b"content-length:") {
+        } else if let Some(value) = value_of(line, CONTENT_LENGTH) {
             let length = str::from_utf8(value.trim_ascii()).ok().and_then(|digits| digits.parse().ok());
             head.length.get_or_insert(length.unwrap_or(0));
-        } else if value_of(line, b"transfer-encoding:").is_some() {
+        } else if value_of(line, TRANSFER_ENCODING).is_some() {
             head.is_chunked = true;
         }
     }
@@ -192,6 +202,21 @@ fn names_a_strange_version(line: &[u8]) -> bool {
     matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
         && !matches!(version, Some(b"1.0" | b"1.1"))
 }
+
+/// Whether a line is some other field, as nearly all are: neither the end of a head nor one of the two that frame a
+/// body, by its first letter and where its colon would be.
+#[inline]
+fn has_no_framing(line: &[u8]) -> bool {
+    match line.first() {
+        None | Some(b'\r') => false,
+        Some(b'c' | b'C') => line.get(CONTENT_LENGTH.len() - 1) != Some(&b':'),
+        Some(b't' | b'T') => line.get(TRANSFER_ENCODING.len() - 1) != Some(&b':'),
+        Some(_) => true,
+    }
+}
+
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
 
 /// The value of a header line with this name and colon. hyper refuses white space before the colon.
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

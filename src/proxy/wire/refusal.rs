@@ -25,6 +25,9 @@ pub trait Answers {
     /// Everything that was to be written is written.
     fn flushed(&self);
 
+    /// There will be no other answer.
+    fn closes(&self) {}
+
     /// The answer to what could not be read, counted and logged.
     fn refuse(&self, refusal: &Refusal) -> Response<Bytes>;
 }
@@ -160,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answers + Unpin> AsyncWrite for Refus
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.answers.closes();
         ready!(this.poll_own(context))?;
         Pin::new(&mut this.stream).poll_shutdown(context)
     }

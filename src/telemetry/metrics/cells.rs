@@ -99,6 +99,8 @@ impl Drop for Held {
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [Duration],
+    /// The same in nanoseconds.
+    nanos: Box<[u64]>,
     shards: [Apart<Buckets>; SHARDS],
 }
 
@@ -116,21 +118,26 @@ impl Histogram {
     /// `bounds` rise; those beyond the sixteenth are not kept.
     pub(super) fn new(bounds: &'static [Duration]) -> Self {
         let bounds = &bounds[..bounds.len().min(MOST_BOUNDS)];
-        Self { bounds, shards: Default::default() }
+        Self { bounds, nanos: bounds.iter().copied().map(nanos).collect(), shards: Default::default() }
     }
 
     /// Counts one span.
     pub fn observe(&self, span: Duration) {
         let buckets = &self.shards[shard()].0;
-        let place = self.bounds.partition_point(|bound| *bound < span);
+        let span = nanos(span);
+        let place = self.nanos.partition_point(|bound| *bound < span);
         buckets.counts[place].fetch_add(1, Relaxed);
-        buckets.sum_nanos.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        buckets.sum_nanos.fetch_add(span, Relaxed);
     }
 
     /// How many spans were counted.
     pub fn count(&self) -> u64 {
         self.shards.iter().flat_map(|shard| &shard.0.counts).map(|count| count.load(Relaxed)).sum()
     }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A number that can be read into a scrape.

@@ -12,6 +12,7 @@ use crate::support::{
     rawc::{Client, End},
     rawup::{Answer, Gate, Upstream},
     setup::Setup,
+    stop::StopAtEnd,
     wait,
 };
 
@@ -59,6 +60,7 @@ fn no_request_fails_while_reloading() {
     let program = site.serve();
     let stop = AtomicBool::new(false);
     let served: usize = thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         let asking = || {
             let mut client = program.gateway().connect();
             let request = program.key(&key.text).request("GET", "/api/x");

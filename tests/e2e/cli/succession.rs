@@ -14,6 +14,7 @@ use crate::support::{
     rawc::Client,
     rawup::Upstream,
     setup::Setup,
+    stop::StopAtEnd,
     wait,
 };
 
@@ -77,6 +78,7 @@ fn no_request_is_lost_when_the_program_is_replaced() {
         }
     };
     let successor = thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         let askers = [
             scope.spawn(on_new_connections),
             scope.spawn(on_new_connections),

@@ -10,6 +10,7 @@ use crate::support::{
     program::{Key, Program, Site},
     rawup::Upstream,
     setup::Setup,
+    stop::StopAtEnd,
 };
 
 /// The time of each answer, sorted.
@@ -74,6 +75,7 @@ fn hashing_for_attackers_delays_nobody_else() {
     assert_eq!(request.on(&mut client).status, 200);
     let stop = AtomicBool::new(false);
     let mut slowest = thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         for (number, target) in targets.iter().enumerate() {
             let (program, stop) = (&program, &stop);
             scope.spawn(move || {

@@ -13,6 +13,7 @@ use crate::support::{
     rawc::Client,
     rawup::Upstream,
     setup::Setup,
+    stop::StopAtEnd,
     wait,
 };
 
@@ -55,6 +56,7 @@ fn no_answer_is_given_after_the_bound() {
     let program = site.serve();
     let stop = AtomicBool::new(false);
     let (revoked, last_accepted) = thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         let asking = || {
             let mut client = program.gateway().connect();
             let request = program.key(&key.text).request("GET", "/api/x");

@@ -21,6 +21,7 @@ pub mod request;
 pub mod setup;
 pub mod signer;
 pub mod smtp;
+pub mod stop;
 pub mod tls;
 pub mod tools;
 pub mod visitor;

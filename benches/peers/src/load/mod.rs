@@ -110,6 +110,7 @@ impl<'p> Worker<'p> {
             register(&poll, &mut connection, token)?;
             connections.push(connection);
         }
+        shared.is_connected();
         let choice = Choice::new(&plan.template, index, plan.threads);
         Ok(Self {
             plan,
@@ -168,7 +169,8 @@ impl<'p> Worker<'p> {
 
     /// Sends the next request; false when there is none.
     fn send(&mut self, at: usize, started: Instant) -> io::Result<bool> {
-        if !self.warm && self.choice.asked_all() {
+        // Each key is known then, and each connection has led to an upstream.
+        if !self.warm && self.choice.asked_all() && self.answered >= self.connections.len() {
             self.warm = true;
             if !self.plan.once {
                 self.shared.is_warm();

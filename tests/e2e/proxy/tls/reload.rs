@@ -7,6 +7,7 @@ use std::{
 
 use super::{House, ask};
 use crate::support::{
+    stop::StopAtEnd,
     tls::{Pair, TlsClient},
     wait,
 };
@@ -66,6 +67,7 @@ fn no_handshake_fails_while_certificates_change() {
     let (stop, met) = (AtomicBool::new(false), AtomicUsize::new(0));
     let pairs: Vec<Pair> = (0..4).map(|_| house.authority.server(&["gw"])).collect();
     thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         for _ in 0..3 {
             scope.spawn(|| {
                 let (fresh, resuming) = (house.authority.config(), house.authority.config().resuming());

@@ -8,6 +8,7 @@ use std::{
 use super::{LONG, Town, complete, failing, file, is_served, issued, missing, open, refusals, stored};
 use crate::support::{
     pebble::CUSTOMER,
+    stop::StopAtEnd,
     tls::{Dialer, TlsClient},
     wait,
 };
@@ -109,6 +110,7 @@ fn a_certificate_is_renewed_under_load_and_stays_when_the_authority_is_gone() {
         }
     };
     let second = thread::scope(|scope| {
+        let _end = StopAtEnd(&stop);
         let meeting = [scope.spawn(|| meet(dialer.clone())), scope.spawn(|| meet(dialer.clone().resuming()))];
         let second = wait::for_some("another certificate", || {
             let shown = serial(&mut dialer.connect(address, "a.example"));
