@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use super::{
     Tx,
     changes::reserve,
-    db::{Columns, Conn, Db, Row, only, readable},
+    db::{Columns, Conn, Db, Row, only, portions, readable},
     error::StoreError,
 };
 use crate::domain::{
@@ -25,15 +25,12 @@ pub struct Entry {
     pub hash: ChainHash,
 }
 
-/// Events in one statement: fourteen values each, and a statement of SQLite takes 32,766.
-const AT_ONCE: usize = 500;
-
 /// Adds events to the end of the chain in this order, as part of `tx`.
 pub async fn append(tx: &mut Tx, events: &[Event]) -> Result<(), StoreError> {
     let Ok(count @ 1..) = i64::try_from(events.len()) else { return Ok(()) };
     let mut seq = reserve(tx, "audit_events", count).await? - count;
     let mut before = if seq == 0 { ChainHash::START } else { hash_at(tx, seq).await? };
-    for some in events.chunks(AT_ONCE) {
+    for some in portions(events) {
         let mut insert = sqlx::QueryBuilder::<Db>::new(
             "INSERT INTO audit_events (seq, id, at, org_id, team_id, target_table, target, action, event, actor,
                  actor_kind, ip, detail, hash) ",

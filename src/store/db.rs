@@ -151,6 +151,21 @@ where
     }
 }
 
+/// All of `rows`, in portions for one statement each. A connection keeps what it has prepared, and a statement holds room for
+/// every value in it: one for each number of rows there ever were would be hundreds of megabytes.
+pub(super) fn portions<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = PORTIONS.into_iter().find(|size| *size <= rest.len())?;
+        let (portion, behind) = rest.split_at(size);
+        rest = behind;
+        Some(portion)
+    })
+}
+
+/// How many rows; with eighteen values each the largest has fewer than the 32,766 that a statement of SQLite takes.
+const PORTIONS: [usize; 5] = [256, 64, 16, 4, 1];
+
 /// A list as the database keeps it.
 pub(super) fn json(list: &[String]) -> String {
     serde_json::Value::from(list.to_vec()).to_string()

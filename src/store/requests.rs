@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Store,
     changes::reserve,
-    db::{Columns, Conn, Db, Row, only, readable},
+    db::{Columns, Conn, Db, Row, only, portions, readable},
     error::StoreError,
 };
 use crate::{
@@ -17,9 +17,6 @@ use crate::{
     telemetry::access_log::KeptRequest,
 };
 
-/// Rows in one statement: eighteen values each, and a statement of SQLite takes 32,766.
-const AT_ONCE: usize = 500;
-
 /// Adds requests, all or none.
 ///
 /// # Errors
@@ -28,7 +25,7 @@ pub async fn append(store: &Store, requests: &[KeptRequest]) -> Result<(), Store
     let Ok(count @ 1..) = i64::try_from(requests.len()) else { return Ok(()) };
     let mut tx = store.write().await?;
     let mut seq = reserve(&mut tx, "request_log", count).await? - count;
-    for some in requests.chunks(AT_ONCE) {
+    for some in portions(requests) {
         let mut insert = sqlx::QueryBuilder::<Db>::new(
             "INSERT INTO request_log (seq, at, org_id, team_id, request_id, method, host, path, status, duration,
                  upstream, route, client_ip, auth_method, credential, outcome, bytes_in, bytes_out) ",

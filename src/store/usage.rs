@@ -1,12 +1,15 @@
 //! How often keys are used, in minutes, and when and from where last. Written in batches, never per request.
 
-use std::net::IpAddr;
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, Row as _};
 
 use super::{
     Store, Tx,
-    db::{Columns, Conn, Db},
+    db::{Columns, Conn, Db, portions},
     error::StoreError,
 };
 use crate::domain::{
@@ -42,52 +45,126 @@ pub struct Whose {
     pub team: Option<TeamId>,
 }
 
-/// Adds uses to what is stored; gives whose the key is, none when it is gone or its row is damaged.
-pub async fn add(tx: &mut Tx, used: &Used) -> Result<Option<Whose>, StoreError> {
-    let count = i64::try_from(used.count).unwrap_or(MOST).min(MOST);
-    let ip = used.ip.map(|ip| ip.to_string());
-    let known = sqlx::query::<Db>(
-        "UPDATE api_keys SET usage_count = usage_count + $2,
-             last_used_ip = CASE WHEN last_used_at IS NULL OR last_used_at <= $3
-                                 THEN COALESCE($4, last_used_ip) ELSE last_used_ip END,
-             last_used_at = CASE WHEN last_used_at IS NULL OR last_used_at <= $3 THEN $3 ELSE last_used_at END
-         WHERE id = $1
-         RETURNING id, prefix, org_id, team_id",
-    )
-    .bind(used.key.to_string())
-    .bind(count)
-    .bind(used.last.micros())
-    .bind(&ip)
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = known else { return Ok(None) };
-    sqlx::query::<Db>(
-        "INSERT INTO usage_minutes (key_id, minute, ip, count) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (key_id, minute, ip) DO UPDATE SET count = usage_minutes.count + excluded.count",
-    )
-    .bind(used.key.to_string())
-    .bind(used.last.micros().div_euclid(MINUTE) * MINUTE)
-    .bind(ip.unwrap_or_default())
-    .bind(count)
-    .execute(&mut **tx)
-    .await?;
-    let columns = Columns::of(&row, "api_keys", "id");
-    let whose = || {
-        let (prefix, org) = (columns.text("prefix")?, columns.parse("org_id")?);
-        Ok::<_, StoreError>(Whose { prefix, org, team: columns.maybe_parse("team_id")? })
-    };
-    // A damaged row is reported where it is looked up; here it must not keep others from being counted.
-    Ok(whose().ok())
+/// Adds uses to what is stored. No key stands there twice with the same address and minute; those of keys that are gone
+/// are passed over.
+pub async fn add(tx: &mut Tx, uses: &[Used]) -> Result<(), StoreError> {
+    for some in portions(&by_key(uses)) {
+        let mut update = sqlx::QueryBuilder::<Db>::new(
+            "UPDATE api_keys SET usage_count = usage_count + used.column2,
+                 last_used_ip = CASE WHEN last_used_at IS NULL OR last_used_at <= used.column3
+                                     THEN COALESCE(used.column4, last_used_ip) ELSE last_used_ip END,
+                 last_used_at = CASE WHEN last_used_at IS NULL OR last_used_at <= used.column3
+                                     THEN used.column3 ELSE last_used_at END
+             FROM (",
+        );
+        update.push_values(some, |mut row, (key, used)| {
+            row.push_bind(key.to_string())
+                .push_bind(used.count)
+                .push_bind(used.last.micros())
+                .push_bind(used.ip.map(|ip| ip.to_string()));
+        });
+        update.push(") AS used WHERE api_keys.id = used.column1");
+        update.build().execute(&mut **tx).await?;
+    }
+    for some in portions(uses) {
+        let mut insert = sqlx::QueryBuilder::<Db>::new(
+            "INSERT INTO usage_minutes (key_id, minute, ip, count)
+             SELECT used.column1, used.column2, used.column3, used.column4 FROM (",
+        );
+        insert.push_values(some, |mut row, used| {
+            row.push_bind(used.key.to_string())
+                .push_bind(used.last.micros().div_euclid(MINUTE) * MINUTE)
+                .push_bind(stored(used.ip))
+                .push_bind(bounded(used.count));
+        });
+        insert.push(
+            ") AS used WHERE EXISTS (SELECT 1 FROM api_keys WHERE id = used.column1)
+             ON CONFLICT (key_id, minute, ip) DO UPDATE SET count = usage_minutes.count + excluded.count",
+        );
+        insert.build().execute(&mut **tx).await?;
+    }
+    Ok(())
 }
 
-/// Whether a key was used from this address before, as far back as uses are kept.
-pub async fn was_used_from(conn: &mut Conn, key: KeyId, ip: Option<IpAddr>) -> Result<bool, StoreError> {
-    let row = sqlx::query::<Db>("SELECT key_id FROM usage_minutes WHERE key_id = $1 AND ip = $2 LIMIT 1")
-        .bind(key.to_string())
-        .bind(ip.map(|ip| ip.to_string()).unwrap_or_default())
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.is_some())
+/// What a batch says of one key.
+#[derive(Debug, Clone, Copy)]
+struct Sum {
+    count: i64,
+    last: Timestamp,
+    /// Of the last use whose address is known, and when that was.
+    ip: Option<IpAddr>,
+    ip_at: Timestamp,
+}
+
+fn by_key(uses: &[Used]) -> Vec<(KeyId, Sum)> {
+    let mut sums: HashMap<KeyId, Sum> = HashMap::with_capacity(uses.len());
+    for used in uses {
+        let Used { ip, last, .. } = *used;
+        let sum = sums.entry(used.key).or_insert(Sum { count: 0, last, ip, ip_at: last });
+        sum.count = sum.count.saturating_add(bounded(used.count)).min(MOST);
+        sum.last = sum.last.max(last);
+        if ip.is_some() && (sum.ip.is_none() || sum.ip_at <= last) {
+            (sum.ip, sum.ip_at) = (ip, last);
+        }
+    }
+    sums.into_iter().collect()
+}
+
+fn bounded(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(MOST).min(MOST)
+}
+
+fn stored(ip: Option<IpAddr>) -> String {
+    ip.map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// Those of these keys and addresses that were seen together before, as far back as uses are kept.
+pub async fn seen_before(
+    conn: &mut Conn,
+    sources: &[(KeyId, Option<IpAddr>)],
+) -> Result<HashSet<(KeyId, Option<IpAddr>)>, StoreError> {
+    let mut seen = HashSet::new();
+    for some in portions(sources) {
+        let mut select = sqlx::QueryBuilder::<Db>::new("SELECT used.column3 AS place FROM (");
+        let mut place = 0_i64;
+        select.push_values(some, |mut row, (key, ip)| {
+            row.push_bind(key.to_string()).push_bind(stored(*ip)).push_bind(place);
+            place += 1;
+        });
+        select.push(
+            ") AS used WHERE EXISTS
+                 (SELECT 1 FROM usage_minutes WHERE key_id = used.column1 AND ip = used.column2)",
+        );
+        for row in select.build().fetch_all(&mut *conn).await? {
+            let place: i64 = row.try_get("place")?;
+            seen.extend(usize::try_from(place).ok().and_then(|place| some.get(place)));
+        }
+    }
+    Ok(seen)
+}
+
+/// Whose these keys are; without those that are gone or whose rows are damaged, which is told where they are looked up.
+pub async fn whose(conn: &mut Conn, wanted: &[KeyId]) -> Result<HashMap<KeyId, Whose>, StoreError> {
+    let mut found = HashMap::with_capacity(wanted.len());
+    for some in portions(wanted) {
+        let mut select =
+            sqlx::QueryBuilder::<Db>::new("SELECT id, prefix, org_id, team_id FROM api_keys WHERE id IN (");
+        let mut ids = select.separated(", ");
+        for key in some {
+            ids.push_bind(key.to_string());
+        }
+        select.push(")");
+        for row in &select.build().fetch_all(&mut *conn).await? {
+            let columns = Columns::of(row, "api_keys", "id");
+            let whose = || {
+                let (prefix, org) = (columns.text("prefix")?, columns.parse("org_id")?);
+                let whose = Whose { prefix, org, team: columns.maybe_parse("team_id")? };
+                Ok::<_, StoreError>((columns.parse("id")?, whose))
+            };
+            found.extend(whose().ok());
+        }
+    }
+    Ok(found)
 }
 
 /// Uses of a key in one minute.

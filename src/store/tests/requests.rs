@@ -77,3 +77,19 @@ async fn requests_come_back_filtered_and_are_cut() {
     assert_eq!(requests::prune(&scratch.store, NOW.after(MINUTE), 10).await.unwrap(), 0);
     assert_eq!(statuses(&scratch, &Filter::default()).await.len(), 1000);
 }
+
+/// A connection keeps what it prepared, so few different statements write batches of any size.
+#[tokio::test]
+async fn batches_of_any_size_take_few_statements() {
+    let scratch = Scratch::new().await;
+    let (org, mut count) = (OrgId::new(NOW), 0);
+    for size in (1..40).chain([63, 64, 65, 300, 600]) {
+        let batch: Vec<_> = (0..size).map(|_| request(org, NOW, 200)).collect();
+        requests::append(&scratch.store, &batch).await.unwrap();
+        count += size;
+    }
+    assert_eq!(statuses(&scratch, &Filter::default()).await.len(), count);
+    let tx = scratch.store.write().await.unwrap();
+    let kept = sqlx::Connection::cached_statements_size(&*tx);
+    assert!(kept < 20, "{kept} statements");
+}

@@ -16,8 +16,8 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        StoreError, audit,
-        usage::{self, Used},
+        StoreError, Tx, audit,
+        usage::{self, Used, Whose},
     },
 };
 
@@ -69,29 +69,24 @@ impl Control {
         let firsts = self.settings().key_use == KeyUseEvents::FirstPerIp;
         let mut tx = self.store().write().await?;
         let mut events: Vec<Event> = each.iter().map(used).collect();
-        for counted in counts {
-            let source = (counted.key, counted.ip);
-            let first = firsts
-                && !known.0.contains(&source)
-                && !usage::was_used_from(&mut tx, counted.key, counted.ip).await?;
-            let Some(key) = usage::add(&mut tx, counted).await? else { continue };
-            if first {
-                let (at, ip) = (counted.last, counted.ip);
-                let key =
-                    KeyUsed { at, ip, request_id: None, prefix: key.prefix, org: key.org, team: key.team };
-                events.push(Event {
-                    detail: json!({ "because": "the first use from this address" }).to_string(),
-                    ..used(&key)
-                });
-            }
+        let firsts = if firsts { first_uses(&mut tx, counts, known).await? } else { Vec::new() };
+        usage::add(&mut tx, counts).await?;
+        let keys: Vec<_> = firsts.iter().map(|first| first.key).collect();
+        let whose = usage::whose(&mut tx, &keys).await?;
+        for first in &firsts {
+            let Some(whose) = whose.get(&first.key) else { continue };
+            let Whose { prefix, org, team } = whose.clone();
+            let key = KeyUsed { at: first.last, ip: first.ip, request_id: None, prefix, org, team };
+            events.push(Event {
+                detail: json!({ "because": "the first use from this address" }).to_string(),
+                ..used(&key)
+            });
         }
         events.sort_by_key(|event| event.at);
         audit::append(&mut tx, &events).await?;
         tx.commit().await?;
-        if firsts {
-            for counted in counts {
-                known.insert((counted.key, counted.ip));
-            }
+        for first in &firsts {
+            known.insert((first.key, first.ip));
         }
         self.count_recorded(std::iter::repeat_n("use", events.len()));
         Ok(())
@@ -123,6 +118,23 @@ impl Control {
         self.count_recorded(std::iter::repeat_n("use", events.len()));
         Ok(())
     }
+}
+
+/// The uses in a batch that are the first of a key from an address.
+async fn first_uses<'a>(
+    tx: &mut Tx,
+    counts: &'a [Used],
+    known: &mut KnownSources,
+) -> Result<Vec<&'a Used>, StoreError> {
+    let mut new: Vec<_> = counts.iter().filter(|used| !known.0.contains(&(used.key, used.ip))).collect();
+    let sources: Vec<_> = new.iter().map(|used| (used.key, used.ip)).collect();
+    let mut seen = usage::seen_before(tx, &sources).await?;
+    for source in &seen {
+        known.insert(*source);
+    }
+    // Several minutes of one address are one first use.
+    new.retain(|used| seen.insert((used.key, used.ip)));
+    Ok(new)
 }
 
 fn used(key: &KeyUsed) -> Event {
