@@ -353,6 +353,7 @@ fn describe_route(config: &Config, matched: &Match<'_, '_>) -> String {
         Some(permission) => format!("needs {}", config.profile.permissions.name(permission)),
         None if matched.route.destination == Destination::Control => "what the operation asks for".to_owned(),
         None if matched.action.public => "public".to_owned(),
+        None if route.credentials.only_webhooks() => "needs a platform's webhook".to_owned(),
         None => "needs any valid credential".to_owned(),
     };
     format!("{} ({}) to {}: {needs}", route.name, route.path, route.destination.name())

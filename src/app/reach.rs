@@ -5,6 +5,8 @@ use std::{fs, path::Path};
 
 use tokio::runtime::Handle;
 
+pub use crate::runtime::tls::in_words as tls_words;
+
 use super::{backends, federation, start_error::StartError};
 use crate::{
     config::{Config, JwtIssuer, JwtKeys, Warning},

@@ -9,7 +9,10 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,13 +28,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{places::Places, unread::Taken};
 use crate::{
-    domain::id::RequestId,
+    domain::{id::RequestId, time::Timestamp},
     proxy::{
         gateway::Gateway,
         headers::{Malformed, X_REQUEST_ID, authority},
         path::{MAX_TARGET, normal_form},
         reject::Refusal,
-        wire::Watched,
+        wire::{Answers, Refusing, Watched, last_words},
     },
     runtime::{
         tasks::{Stopped, Tasks},
@@ -98,7 +101,11 @@ async fn connection(stream: TcpStream, ip: IpAddr, desk: Desk, stopped: Stopped)
     let limits = desk.gateway.snapshot().limits.clone();
     let head_bytes = limits.header_bytes.as_usize();
     let (wire, watch) = Watched::new(Taken::new(stream, ANSWER_TIME), head_bytes);
+    let unread = Unread { gateway: Arc::clone(&desk.gateway), ip, answered: Arc::default() };
+    let answered = Arc::clone(&unread.answered);
+    let wire = Refusing::new(wire, unread);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        answered.store(true, Ordering::Relaxed);
         watch.mark(&mut request);
         let answer = answer(&request, ip, &desk);
         async move { Ok::<_, Infallible>(answer.map(Full::new)) }
@@ -122,11 +129,44 @@ async fn connection(stream: TcpStream, ip: IpAddr, desk: Desk, stopped: Stopped)
     let _ = tokio::time::timeout(LAST_ANSWER, serving).await;
 }
 
+/// What this port says to what hyper could not read.
+struct Unread {
+    gateway: Arc<Gateway>,
+    ip: IpAddr,
+    /// The connection's one request is being answered: hyper and its connection are polled by one task.
+    answered: Arc<AtomicBool>,
+}
+
+impl Answers for Unread {
+    fn is_answering(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    fn flushed(&self) {}
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
+        let (now, snapshot) = (self.gateway.clock.now(), self.gateway.snapshot());
+        let id = request_id(now);
+        // What the method was is part of what could not be read.
+        let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
+        (line.route, line.client_ip) = (Some("redirect".into()), Some(self.ip));
+        (line.status, line.request_id) = (refusal.status(), Some(id.clone()));
+        line.outcome = refusal.code();
+        self.gateway.log.push(line);
+        let mut response = refusal.response(&snapshot.rules.profile, &id);
+        last_words(response.headers_mut(), id, now);
+        response
+    }
+}
+
+fn request_id(now: Timestamp) -> HeaderValue {
+    HeaderValue::try_from(RequestId::new(now).to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
 /// The answer, written down as every other is.
 fn answer<B>(request: &Request<B>, ip: IpAddr, Desk { gateway, challenges }: &Desk) -> Response<Bytes> {
     let (now, snapshot) = (gateway.clock.now(), gateway.snapshot());
-    let id = HeaderValue::try_from(RequestId::new(now).to_string());
-    let id = id.unwrap_or(HeaderValue::from_static("unknown"));
+    let id = request_id(now);
     let mut line = AccessRecord::new(now, request.method().clone());
     line.asked_for(request.uri());
     (line.route, line.client_ip) = (Some("redirect".into()), Some(ip));

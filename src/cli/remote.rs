@@ -15,7 +15,10 @@ use super::{
     output::harmless,
     secrets::Token,
 };
-use crate::control::api::{Question, Refused, TITLE};
+use crate::{
+    app::reach::tls_words,
+    control::api::{Question, Refused, TITLE},
+};
 
 /// A server, and the token to show it.
 pub(crate) struct Remote {
@@ -232,6 +235,13 @@ impl Remote {
     fn unanswered(&self, error: &reqwest::Error, changes: bool) -> Failure {
         let (base, reason) = (&self.base, reason(error));
         if !error.is_connect() {
+            // To whoever speaks no TLS, such a port answers with an alert.
+            if base.scheme() == "http" && reason.contains("invalid HTTP version") {
+                return Failure::failed(
+                    format_args!("{base} does not answer in HTTP"),
+                    "that port may speak TLS: name it with https:// in place of http://",
+                );
+            }
             let what = if error.is_timeout() {
                 format!("{base} has not answered within {} s", TOTAL.as_secs())
             } else {
@@ -345,7 +355,7 @@ fn reason(error: &reqwest::Error) -> String {
     let mut reason = String::from("no reason is known");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        reason = harmless(&inner.to_string());
+        reason = harmless(&tls_words(inner).unwrap_or_else(|| inner.to_string()));
         cause = inner.source();
     }
     reason

@@ -40,6 +40,11 @@ impl Credentials {
         matches!(self, Self::OneOf { jwt: true, .. })
     }
 
+    /// Whether nothing will do but a platform's webhook.
+    pub const fn only_webhooks(self) -> bool {
+        matches!(self, Self::OneOf { api_key: false, session: false, jwt: false, .. })
+    }
+
     /// The webhooks that will do.
     #[inline]
     pub const fn webhooks(self) -> Webhooks {

@@ -285,6 +285,30 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The table or key that is there twice, as it is written, and the line of the first. Names are no secrets.
+fn twice(text: &str, error: &toml::de::Error) -> Option<(String, usize)> {
+    let span = error.span().filter(|_| error.message().contains("duplicate key"))?;
+    let before = text.get(..span.start)?;
+    let at = before.matches('\n').count();
+    let name = |line: &str| {
+        let line = line.trim();
+        match line.strip_prefix('[') {
+            Some(_) => line.split_once(']').map(|(name, _)| format!("{name}]")),
+            None => line.split_once('=').map(|(name, _)| name.trim().to_owned()),
+        }
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let doubled = name(lines.get(at)?)?;
+    // A key is doubled within its own table.
+    let from = if doubled.starts_with('[') {
+        0
+    } else {
+        lines[..at].iter().rposition(|line| line.trim_start().starts_with('[')).unwrap_or(0)
+    };
+    let first = (from..at).find(|&line| name(lines[line]).as_ref() == Some(&doubled))?;
+    Some((doubled, first + 1))
+}
+
 /// In bytes: some ten thousand routes.
 const LONGEST_FILE: u64 = 4 << 20;
 
@@ -295,6 +319,9 @@ fn not_toml(text: &str, origin: &Path, error: &toml::de::Error) -> ConfigErrors 
         let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
         format!("line {line}, column {column}: ")
     });
-    let problem = format!("{place}is not TOML: {}", error.message());
+    let problem = match twice(text, error) {
+        Some((name, first)) => format!("{place}{name} stands here for the second time: see line {first}"),
+        None => format!("{place}is not TOML: {}", error.message()),
+    };
     ConfigErrors::whole_file(origin, problem, "profile = \"offload\"")
 }

@@ -28,6 +28,30 @@ use crate::domain::{access::Denied, profile::Profile};
 /// A refusal that a browser shows runs nothing, loads nothing and stands in no frame.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
+/// What is wrong with a call that only a platform's webhook may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproved {
+    /// It brings nothing that would prove it.
+    Missing,
+    /// Its signature has not the form of one.
+    Malformed,
+    /// Its signature is not of this body by this secret, or its token is not the secret.
+    Invalid,
+    /// It is proved, and the organization that it calls for is gone.
+    Gone,
+}
+
+impl Unproved {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => Denied::Missing.code(),
+            Self::Malformed => "credential_malformed",
+            Self::Invalid => "credential_invalid",
+            Self::Gone => Denied::Revoked.code(),
+        }
+    }
+}
+
 /// Why a request was not forwarded, or not answered by its upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -59,6 +83,8 @@ pub enum Refusal {
     CredentialInvalid,
     /// A page of another site may have made a browser send it, with its cookie.
     CrossSite,
+    /// A platform's webhook is not proved.
+    Webhook(Unproved),
     /// A key that signs was sent as it is.
     SignatureRequired,
     /// The signature does not count.
@@ -127,6 +153,7 @@ impl Refusal {
             Self::CredentialConflict => "credential_conflict",
             Self::CredentialMalformed => "credential_malformed",
             Self::CredentialInvalid => "credential_invalid",
+            Self::Webhook(unproved) => unproved.code(),
             Self::SignatureRequired => "signature_required",
             Self::SignatureInvalid => "signature_invalid",
             Self::Replayed => "replay_detected",
@@ -165,6 +192,7 @@ impl Refusal {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::CredentialMalformed
             | Self::CredentialInvalid
+            | Self::Webhook(_)
             | Self::SignatureRequired
             | Self::SignatureInvalid
             | Self::Replayed
@@ -197,7 +225,9 @@ impl Refusal {
     fn challenge(&self, profile: &Profile) -> Option<HeaderValue> {
         const REALM: &str = "Bearer realm=\"latchgate\"";
         match self {
-            Self::Denied(Denied::Missing) => Some(HeaderValue::from_static(REALM)),
+            Self::Denied(Denied::Missing) | Self::Webhook(Unproved::Missing) => {
+                Some(HeaderValue::from_static(REALM))
+            }
             Self::Denied(Denied::Scope(permission)) => {
                 let scope = profile.permissions.name(*permission);
                 HeaderValue::try_from(format!("{REALM}, error=\"insufficient_scope\", scope=\"{scope}\""))
@@ -221,7 +251,9 @@ impl Refusal {
             code: self.code(),
             request_id: request_id.to_str().unwrap_or_default(),
         };
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+        // A terminal's next line begins below it.
+        body.push(b'\n');
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         self.describe(profile, response.headers_mut());

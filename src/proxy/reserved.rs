@@ -66,7 +66,8 @@ impl Reserved {
 
 /// Tells an admitted caller who they are.
 pub fn who_am_i(caller: &Record, profile: &Profile) -> Response<Body> {
-    let text = serde_json::to_vec(&WhoAmI::of(caller, profile)).unwrap_or_default();
+    let mut text = serde_json::to_vec(&WhoAmI::of(caller, profile)).unwrap_or_default();
+    text.push(b'\n');
     let mut response = Response::new(Body::from(Bytes::from(text)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

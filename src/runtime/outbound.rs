@@ -19,6 +19,8 @@ use bytes::Bytes;
 use reqwest::{Certificate, Client, RequestBuilder, Response, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::tls::in_words;
+
 /// The client. Cheap to clone; clones share their connections. It is made when it is first used: most gateways
 /// call nobody, and need no certificates for it.
 #[derive(Debug, Clone)]
@@ -241,7 +243,10 @@ fn reason(error: reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
-        let _ = write!(text, ": {next}");
+        let _ = match in_words(next) {
+            Some(words) => write!(text, ": {words}"),
+            None => write!(text, ": {next}"),
+        };
         cause = next.source();
     }
     text

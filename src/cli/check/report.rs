@@ -61,7 +61,7 @@ struct Row {
     host: Option<String>,
     path: String,
     method: String,
-    /// The permission, `any valid key` or `nothing`.
+    /// The permission, `any valid key`, `a proved webhook` or `nothing`.
     needs: String,
     team: Option<String>,
     project: Option<String>,
@@ -172,6 +172,9 @@ fn rows(config: &Config, route: &Route) -> Vec<Row> {
             vec![("*".to_owned(), "what the admin API asks for".to_owned())]
         }
         (Credentials::Public, _) => vec![("*".to_owned(), "nothing".to_owned())],
+        (accepted, Require::Credential) if accepted.only_webhooks() => {
+            vec![("*".to_owned(), "a proved webhook".to_owned())]
+        }
         (_, Require::Credential) => vec![("*".to_owned(), "any valid key".to_owned())],
         (_, Require::Permission(permission)) => vec![("*".to_owned(), name(config, *permission))],
         (_, Require::Methods { listed, fallback }) => listed

@@ -65,6 +65,17 @@ fn a_file_that_cannot_be_read_or_parsed_is_one_fault() {
     assert!(broken[0].contains("line 2, column") && !broken[0].contains("hunter2"), "{broken:?}");
     let twice = faults("[store]\n[store]\n");
     assert!(twice[0].contains("line 2, column"), "{twice:?}");
+    for (text, told) in [
+        ("[store]\n\n[log]\n[store]\n", "[store] stands here for the second time: see line 1"),
+        (
+            "[log]\nlevel = \"x\"\n[store]\nurl = \"a\"\nurl = \"hidden\"\n",
+            "url stands here for the second time: see line 4",
+        ),
+        ("a = 1\n[x]\na = 1\na = 2\n", "a stands here for the second time: see line 3"),
+    ] {
+        let faults = faults(text);
+        assert!(faults[0].contains(told) && !faults[0].contains("hidden"), "{faults:?}");
+    }
 }
 
 #[test]

@@ -36,6 +36,11 @@ const ALWAYS: [(HeaderName, &str); 5] = [
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                            frame-ancestors 'none'";
 
+/// JSON on a line of its own: a terminal's next line begins below it.
+fn line(value: &Value) -> String {
+    format!("{value}\n")
+}
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An answer being made: every one has the same headers, whatever it says.
@@ -83,14 +88,14 @@ impl Answering {
 
     pub(in crate::control) fn json(mut self, status: StatusCode, value: &Value) -> Response {
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.finish(status, value.to_string())
+        self.finish(status, line(value))
     }
 
     pub(in crate::control) fn refusal(mut self, error: &ApiError) -> Response {
         self.line.outcome = error.code();
         let (status, problem) = error.answer(&self.request_id, &mut self.headers);
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        self.finish(status, problem.to_string())
+        self.finish(status, line(&problem))
     }
 
     /// A page for a browser: it loads its own style sheet and pictures, sends its forms here, runs nothing and stands in

@@ -16,8 +16,8 @@ use std::{
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{
-        Mailbox, MultiPart,
-        header::{HeaderName, HeaderValue},
+        Body, Mailbox, MultiPart, SinglePart,
+        header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
         authentication::Credentials,
@@ -119,9 +119,28 @@ fn message(mail: &Mail, id: MailId, written: Timestamp, letter: &Letter) -> Resu
         .date(date)
         .message_id(Some(format!("<{id}@{}>", mail.from.address.domain())))
         .raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()))
-        .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
+        .multipart(
+            MultiPart::alternative()
+                .singlepart(text(mail, letter))
+                .singlepart(SinglePart::html(letter.html.clone())),
+        )
         .map_err(|error| wrong(&error))
 }
+
+/// What people read. In a folder they look at the file itself, where a link has to be one line; a mail server may not
+/// know what to do with that.
+fn text(mail: &Mail, letter: &Letter) -> SinglePart {
+    let short = letter.text.lines().all(|line| line.len() <= LONGEST_LINE);
+    if !(short && matches!(mail.way, MailWay::Folder(_))) {
+        return SinglePart::plain(letter.text.clone());
+    }
+    let lines = letter.text.lines().flat_map(|line| [line, "\r\n"]).collect::<String>();
+    let body = Body::dangerous_pre_encoded(lines.into_bytes(), ContentTransferEncoding::EightBit);
+    SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body)
+}
+
+/// In bytes, without its end (RFC 5322 section 2.1.1).
+const LONGEST_LINE: usize = 998;
 
 fn transport(
     smtp: &Smtp,

@@ -13,7 +13,7 @@ use super::{
     credential::{self, Credential, Kind},
     directory::Record,
     record::Exchange,
-    reject::Refusal,
+    reject::{Refusal, Unproved},
     signature::{self, Found},
 };
 use crate::{
@@ -87,16 +87,19 @@ async fn decide(
     if let Some(signature) = signature {
         return Box::pin(signed::judge(exchange, action, request, &signature)).await;
     }
-    let (method, accepted) = match credential.as_ref().map(|credential| credential.kind) {
+    let missing = if accepted.only_webhooks() {
+        Refusal::Webhook(Unproved::Missing)
+    } else {
+        Refusal::Denied(Denied::Missing)
+    };
+    let (method, is_taken) = match credential.as_ref().map(|credential| credential.kind) {
         Some(Kind::Key) => (Method::ApiKey, accepted.accept_keys()),
         Some(Kind::Session) => (Method::Session, accepted.accept_sessions()),
         Some(Kind::Token) => (Method::Jwt, accepted.accept_tokens()),
-        None => return Err(Refusal::Denied(Denied::Missing)),
+        None => return Err(missing),
     };
     // What the route does not take is as good as nothing, and is not even looked at.
-    let Some(credential) = credential.filter(|_| accepted) else {
-        return Err(Refusal::Denied(Denied::Missing));
-    };
+    let Some(credential) = credential.filter(|_| is_taken) else { return Err(missing) };
     exchange.presented(method);
     if credential.by_cookie
         && !origin::is_own(request.method(), request.headers(), serving.snapshot.public_url.as_ref())

@@ -9,7 +9,7 @@ use super::{Admitted, address, permit};
 use crate::{
     config::{Credentials, Webhook, Webhooks},
     domain::{
-        access::{Action, Denied, Method},
+        access::{Action, Method},
         webhook::HubSignature,
     },
     proxy::{
@@ -18,7 +18,7 @@ use crate::{
         credential::{self, Credential, Kind},
         directory::Lookup,
         record::Exchange,
-        reject::Refusal,
+        reject::{Refusal, Unproved},
     },
 };
 
@@ -54,13 +54,15 @@ pub(super) async fn judge(
         Sent::Token(token) => webhook::holder(among.clone(), &token),
         Sent::Signature(signature) => {
             let Some(signature) = HubSignature::parse(signature.as_bytes()) else {
-                return Err(wrong(exchange, among, Refusal::CredentialMalformed));
+                return Err(wrong(exchange, among, Refusal::Webhook(Unproved::Malformed)));
             };
             let body = exchange.hold(request.body_mut()).await?;
             webhook::signer(among.clone(), &body, &signature)
         }
     };
-    let Some(proved) = proved else { return Err(wrong(exchange, among, Refusal::CredentialInvalid)) };
+    let Some(proved) = proved else {
+        return Err(wrong(exchange, among, Refusal::Webhook(Unproved::Invalid)));
+    };
     let lookup = Lookup::Webhook { name: Arc::clone(&proved.name), org: Arc::clone(&proved.org) };
     let found = exchange.worker.gateway.cache.find(&lookup, rules).await;
     let found = found.map_err(|error| {
@@ -68,7 +70,7 @@ pub(super) async fn judge(
         Refusal::StoreUnavailable
     })?;
     let Some(caller) = found else {
-        let refusal = Refusal::Denied(Denied::Revoked);
+        let refusal = Refusal::Webhook(Unproved::Gone);
         exchange.failed(&proved.name, &refusal);
         return Err(refusal);
     };

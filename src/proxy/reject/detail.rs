@@ -1,6 +1,6 @@
 //! What each refusal says, in a sentence, to whoever can do something about it.
 
-use super::Refusal;
+use super::{Refusal, Unproved};
 use crate::domain::{access::Denied, profile::Profile};
 
 impl Refusal {
@@ -38,6 +38,7 @@ impl Refusal {
             Self::CredentialInvalid => {
                 "The key is not valid. Check that it was copied whole, or create a new one.".into()
             }
+            Self::Webhook(unproved) => unproved.detail().into(),
             Self::CrossSite => {
                 "A page of another site may have sent this with the session cookie. Send it from a page of this site, or \
                  the token as Authorization: Bearer."
@@ -104,6 +105,27 @@ impl Refusal {
                     .into()
             }
             Self::Overloaded => "The gateway is busy. Try again.".into(),
+        }
+    }
+}
+
+impl Unproved {
+    /// To whoever configures the platform that calls.
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "Only a webhook may call here: configure the platform with the webhook's secret, so that it sends \
+                 X-Hub-Signature-256 (GitHub) or X-Gitlab-Token (GitLab)."
+            }
+            Self::Malformed => "The signature has not the form `sha256=` and 64 hexadecimal digits.",
+            Self::Invalid => {
+                "The webhook's signature or token is wrong. Check that the platform and the gateway hold the same \
+                 secret, and that nothing between them changes the body."
+            }
+            Self::Gone => {
+                "The organization that this webhook calls for is gone; webhook.org of the gateway's configuration names \
+                 it."
+            }
         }
     }
 }

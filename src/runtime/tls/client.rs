@@ -13,7 +13,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{PemError, certificates, provider};
+use super::{PemError, certificates, in_words, provider};
 
 /// A connection whose other end is who it should be.
 pub type Secured = tokio_rustls::client::TlsStream<TcpStream>;
@@ -51,7 +51,7 @@ pub enum RulesError {
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The other side is not who it should be, speaks no TLS that is good enough, or broke off.
-    #[error("the TLS handshake failed: {0}")]
+    #[error("the TLS handshake failed: {}", in_words(.0).unwrap_or_else(|| .0.to_string()))]
     Failed(#[source] io::Error),
     /// It did not agree to the protocol.
     #[error("the server does not speak {0} over TLS (ALPN)")]

@@ -11,6 +11,7 @@ mod door;
 mod keeper;
 mod pem;
 mod subject;
+mod words;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use self::challenge::{Challenges, Owing, Unmade};
 pub use self::door::{Door, Met, NotMet};
 pub use self::keeper::{Keeper, Ordered, Shown, TlsSetup, examine};
 pub use self::pem::{PemError, authorities, certificates, private_key};
+pub use self::words::in_words;
 
 /// The algorithms of every TLS connection of this process.
 pub fn provider() -> Arc<CryptoProvider> {

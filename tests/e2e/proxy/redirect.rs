@@ -63,6 +63,13 @@ fn nobody_is_sent_astray() {
         assert_eq!((answer.status, answer.header("location")), (400, None), "{request}");
         assert_eq!(answer.header("set-cookie"), None);
     }
+    for (nonsense, verdict) in [
+        ("\u{1}\u{2}\r\n\r\n", "400 request_malformed"),
+        ("GET /x HTTP/3.7\r\nHost: gw\r\n\r\n", "505 version_not_supported"),
+    ] {
+        let answer = door.connect().send(nonsense).receive();
+        assert_eq!(answer.verdict(), verdict, "as every other port says it");
+    }
     let long = format!("GET /{} HTTP/1.1\r\nHost: gw\r\n\r\n", "x".repeat(9000));
     assert_eq!(door.connect().send(long).receive().status, 414);
 }

@@ -131,6 +131,15 @@ fn github_s_signature_covers_the_body() {
     ] {
         assert_eq!(github(door, "/github/x", body, signature).verdict(), verdict, "{body:?} {signature}");
     }
+    // Whoever reads it has a webhook to mend, and no key.
+    for (signature, words) in [(&*flipped, "signature or token is wrong"), ("", "has not the form `sha256=`")]
+    {
+        let detail = github(door, "/github/x", BODY, signature).text();
+        assert!(detail.contains(words) && !detail.contains("key"), "{detail}");
+    }
+    let nothing = post(door, "/github/x").body(BODY).send().text();
+    assert!(nothing.contains("X-Hub-Signature-256") && !nothing.contains("X-API-Key"), "{nothing}");
+    assert!(nothing.ends_with("}\n"), "{nothing:?}");
     let sha1 = post(door, "/github/x").header("X-Hub-Signature", "sha1=00").body(BODY).send();
     assert_eq!(sha1.verdict(), "401 credential_missing", "the weak one is not looked at");
     let twice = event.header("X-Hub-Signature-256", &flipped);

@@ -275,6 +275,8 @@ fn a_folder_takes_mails_too() {
     let id = file.file_stem().and_then(|name| name.to_str()).expect("an id");
     assert!(written.contains("To: nina@example.com\r\n"), "{written}");
     assert!(written.contains(&format!("Message-ID: <{id}@example.com>")), "{written}");
+    let link = format!("/.latchgate/invitations/accept?token={}\r\n", token_in(&written));
+    assert!(written.contains(&link), "a link that can be followed from the file: {link} {written}");
     assert_eq!(accept(program.admin(), &token_in(&written)).status, 200);
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::Command};
 use rustls::HandshakeKind;
 
 use super::{House, ask};
-use crate::support::{rawup::Upstream, setup::Setup, tls::Authority};
+use crate::support::{program::run_with, rawup::Upstream, setup::Setup, tls::Authority};
 
 /// The names in the certificate that OpenSSL is shown for a name, which it sends as it stands.
 fn shown(address: SocketAddr, name: &str) -> String {
@@ -116,6 +116,9 @@ fn the_admin_port_speaks_it_too() {
         let _ = plain.try_send(page.as_bytes());
         assert!(!plain.until_closed().1.starts_with(b"HTTP/"), "no HTTP without TLS");
     }
+    let server = format!("http://{}", house.program.admin().0);
+    let told = run_with(["teams", "list", "--server", &server], "", &[("LATCHGATE_TOKEN", "none")]);
+    assert!(told.code == 1 && told.stderr.contains("may speak TLS: name it with https://"), "{told:?}");
     let without = House::new();
     let answer = without.program.admin().anonymous().get("/.latchgate/sign-in");
     assert_eq!((answer.status, answer.header("strict-transport-security")), (200, None));
