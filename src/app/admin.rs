@@ -15,7 +15,7 @@ use axum::{Router, extract::Request};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Response,
-    header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+    header::{CACHE_CONTROL, CONNECTION, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
 };
 use hyper::{
     body::Incoming,
@@ -148,12 +148,14 @@ async fn converse(
     // As on the gateway port: what hyper hides or passes on although HTTP forbids it.
     let (wire, watch) = Watched::new(Taken::new(stream, ANSWER_TIME), head_bytes);
     let unread = Unread { gateway: Arc::clone(&admin.gateway), ip: connection.ip, turn: Arc::default() };
-    let turn = Arc::clone(&unread.turn);
+    let (turn, watch) = (Arc::clone(&unread.turn), Arc::new(watch));
     let wire = Refusing::new(wire, unread);
     let gateway = Arc::clone(&admin.gateway);
     let service = service_fn(move |mut request: Request<Incoming>| {
         turn.store(ANSWERING, Ordering::Relaxed);
-        watch.mark(&mut request);
+        let (watch, number) = (Arc::clone(&watch), watch.mark(&mut request));
+        // Of chunks nobody here sees how many were taken.
+        let counts = !request.headers().contains_key(TRANSFER_ENCODING);
         if let Some(refused) = refused(&request, &gateway) {
             request.extensions_mut().insert(refused);
         }
@@ -162,6 +164,9 @@ async fn converse(
         let (gateway, turn) = (Arc::clone(&gateway), Arc::clone(&turn));
         async move {
             let mut response = answering.await?;
+            if counts && !watch.is_read(number) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             // Answers are whole: with this one hyper has all that it will write.
             turn.store(ENDED, Ordering::Relaxed);
             if let Some(line) = response.extensions_mut().remove() {

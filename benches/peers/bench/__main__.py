@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 import time
 
@@ -144,6 +145,8 @@ def finish(result, options):
         print("The picture: %s" % path)
 
 
+# As every other end: whatever was started is ended first.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 try:
     main()
 except Failed as error:

@@ -52,7 +52,9 @@ class Process:
     def __init__(self, command, cores, folder, name, **options):
         self.name = name
         self.log = os.path.join(folder, name + ".log")
-        command = ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
+        # A bench that is killed leaves nobody behind, least of all those that never sleep.
+        mortal = ["setpriv", "--pdeathsig", "KILL"]
+        command = [*mortal, "taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
         with open(self.log, "wb") as log:
             options.setdefault("stdout", log)
             self.child = subprocess.Popen(

@@ -52,6 +52,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         turn.finish_up();
     }
     let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
+    let watch = Rc::new(watch);
     let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
     let wire = Refusing::new(wire, unread);
     let its_turn = Rc::clone(&turn);
@@ -62,17 +63,17 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let hatch = Rc::new(Cell::new(None));
     let its_hatch = Rc::clone(&hatch);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        watch.mark(&mut request);
+        let (watch, number) = (Rc::clone(&watch), watch.mark(&mut request));
         is_old.set(request.version() < Version::HTTP_11);
         let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
         let (is_closing, hatch) = (Rc::clone(&is_closing), Rc::clone(&its_hatch));
         // In memory of its own, which a connection that waits for a request does not hold.
         Box::pin(async move {
-            let (mut response, tunnel) =
-                pipeline::handle(&worker, &peer, &turn, request.map(Inbound::from)).await;
+            let request = request.map(|body| Inbound::in_turn(body, &watch, number));
+            let (mut response, tunnel) = pipeline::handle(&worker, &peer, &turn, request).await;
             if let Some(tunnel) = tunnel {
                 hatch.set(Some(tunnel));
-            } else if is_closing.get() {
+            } else if is_closing.get() || !watch.is_read(number) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -174,10 +175,11 @@ impl Answer {
         }
     }
 
-    /// It was read to its end: the connection is free for the next request, or finishes what it still sends and closes.
-    pub(in crate::proxy) fn release(&mut self) {
+    /// It was read to its end: the connection is free for the next request, or finishes what it still sends and closes,
+    /// unless nothing of that is taken for `patience`.
+    pub(in crate::proxy) fn release(&mut self, patience: Duration) {
         if let Some(connection) = self.connection.take() {
-            connection.keep();
+            connection.keep(patience);
         }
     }
 

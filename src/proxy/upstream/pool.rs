@@ -312,10 +312,10 @@ impl Connection {
     }
 
     /// The answer has come to its end: puts the connection back for the next request, if it may carry one.
-    pub(in crate::proxy) fn keep(self) {
+    pub(in crate::proxy) fn keep(self, patience: Duration) {
         let Line::Alone(mut line) = self.line else { return };
         if self.single_use || !line.is_reusable() {
-            line.let_go();
+            line.let_go(patience);
         } else {
             self.pool.put_back(line);
         }

@@ -34,6 +34,8 @@ pub(super) struct Framing {
     head: Head,
     /// How many heads have ended.
     heads: u64,
+    /// Of the last request that has come whole, and whose length its head told, the number, from 1.
+    whole: u64,
 }
 
 /// What was seen of a head so far.
@@ -87,7 +89,13 @@ impl Framing {
             line: Vec::new(),
             head: Head::default(),
             heads: 0,
+            whole: 0,
         }
+    }
+
+    /// Of the last request that has come whole the number, from 1; one whose body comes in chunks is never the last.
+    pub(super) const fn whole(&self) -> u64 {
+        self.whole
     }
 
     /// Whether a request line named a version that is not spoken here.
@@ -112,6 +120,9 @@ impl Framing {
                     if *left == 0 {
                         let in_chunk = matches!(self.state, State::Chunk(_));
                         self.state = if in_chunk { State::Chunk(Chunk::DataCr) } else { State::Head };
+                        if !in_chunk {
+                            self.whole = self.heads;
+                        }
                     }
                 }
                 State::Chunk(chunk) => {
@@ -191,7 +202,10 @@ impl Framing {
         self.state = match head.length {
             _ if head.is_chunked => State::Chunk(Chunk::Size(0)),
             Some(length) if length > 0 => State::Length(length),
-            _ => State::Head,
+            _ => {
+                self.whole = self.heads;
+                State::Head
+            }
         };
     }
 }

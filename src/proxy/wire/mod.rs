@@ -8,20 +8,20 @@
 //!
 //! And a request that is answered before its body has come (401, 413) would be cut with a reset, which takes the
 //! answer with it: the kernel resets a connection that is closed with bytes unread. So the rest of the body is
-//! read and thrown away for a while, as nginx's `lingering_close` does.
+//! read and thrown away for a while, as nginx's `lingering_close` does. Nothing that comes then is answered, so the answer
+//! has to say that it is the last one (RFC 9112 section 9.6); hyper finds out only when the answer is on its way.
 
 mod frames;
 mod framing;
 mod refusal;
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     io,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -45,31 +45,37 @@ pub use self::{
 pub struct Watched<S> {
     stream: S,
     framing: Framing,
-    flaws: Arc<Flaws>,
+    seen: Arc<Seen>,
     /// None until the sending side is shut.
     farewell: Option<Pin<Box<Sleep>>>,
 }
 
-/// Marks the requests of a connection that have a flaw; for its service, which hyper calls once for each request.
+/// What is known of the requests of a connection beside what hyper says; for its service, which hyper calls once for each
+/// request.
 #[derive(Debug)]
 pub struct Watch {
-    requests: Cell<u64>,
-    flaws: Arc<Flaws>,
+    requests: AtomicU64,
+    /// The number, from 1, of the last request whose body somebody has taken to its end.
+    taken: AtomicU64,
+    seen: Arc<Seen>,
 }
 
-/// What was found, by the number of the request. Empty on nearly every connection, so that nobody locks anything.
+/// What was seen, by the number of the request.
 #[derive(Debug, Default)]
-struct Flaws {
-    any: AtomicBool,
-    found: Mutex<VecDeque<(u64, Flaw)>>,
+struct Seen {
+    /// See [`Framing::whole`].
+    whole: AtomicU64,
+    flawed: AtomicBool,
+    /// Empty on nearly every connection, so that nobody locks anything.
+    flaws: Mutex<VecDeque<(u64, Flaw)>>,
 }
 
 impl<S> Watched<S> {
     /// Watches a connection from its first byte; a head of more bytes than `head_bytes` is a flaw.
     pub fn new(stream: S, head_bytes: usize) -> (Self, Watch) {
-        let flaws = Arc::<Flaws>::default();
-        let watch = Watch { requests: Cell::new(0), flaws: Arc::clone(&flaws) };
-        (Self { stream, framing: Framing::new(head_bytes), flaws, farewell: None }, watch)
+        let seen = Arc::<Seen>::default();
+        let watch = Watch { requests: AtomicU64::new(0), taken: AtomicU64::new(0), seen: Arc::clone(&seen) };
+        (Self { stream, framing: Framing::new(head_bytes), seen, farewell: None }, watch)
     }
 
     /// The connection itself, to go on in another protocol.
@@ -79,9 +85,10 @@ impl<S> Watched<S> {
 
     fn saw(&mut self, bytes: &[u8]) {
         self.framing.read(bytes, |number, flaw| {
-            self.flaws.found.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, flaw));
-            self.flaws.any.store(true, Ordering::Release);
+            self.seen.flaws.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, flaw));
+            self.seen.flawed.store(true, Ordering::Release);
         });
+        self.seen.whole.store(self.framing.whole(), Ordering::Relaxed);
     }
 
     /// Whether the client speaks a version of HTTP that we do not; hyper refuses it without saying so.
@@ -91,20 +98,33 @@ impl<S> Watched<S> {
 }
 
 impl Watch {
-    /// Puts a flaw of this request where [`authority`](super::headers::authority) finds it. Call it first, and
-    /// once for each request, in the order in which they come.
-    pub fn mark<B>(&self, request: &mut Request<B>) {
-        let number = self.requests.get();
-        self.requests.set(number + 1);
-        if !self.flaws.any.load(Ordering::Acquire) {
-            return;
+    /// Puts a flaw of this request where [`authority`](super::headers::authority) finds it; gives its number, from 0. Call
+    /// it first, and once for each request, in the order in which they come.
+    pub fn mark<B>(&self, request: &mut Request<B>) -> u64 {
+        // One after the other: nobody counts beside us.
+        let number = self.requests.load(Ordering::Relaxed);
+        self.requests.store(number + 1, Ordering::Relaxed);
+        if !self.seen.flawed.load(Ordering::Acquire) {
+            return number;
         }
-        let mut found = self.flaws.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.front().is_some_and(|(at, _)| *at == number)
-            && let Some((_, flaw)) = found.pop_front()
+        let mut flaws = self.seen.flaws.lock().unwrap_or_else(PoisonError::into_inner);
+        if flaws.front().is_some_and(|(at, _)| *at == number)
+            && let Some((_, flaw)) = flaws.pop_front()
         {
             request.extensions_mut().insert(flaw);
         }
+        number
+    }
+
+    /// Somebody has taken the body of this request to its end.
+    pub fn taken(&self, number: u64) {
+        self.taken.fetch_max(number + 1, Ordering::Relaxed);
+    }
+
+    /// Whether hyper can read on behind this request when it is answered now. What has come whole and nobody wants hyper
+    /// throws away by itself, unless it is in chunks; for anything more it closes the connection.
+    pub fn is_read(&self, number: u64) -> bool {
+        self.taken.load(Ordering::Relaxed).max(self.seen.whole.load(Ordering::Relaxed)) > number
     }
 }
 

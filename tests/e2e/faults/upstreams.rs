@@ -152,6 +152,8 @@ struct Field {
     key: String,
     backends: Backends,
     calm: Target,
+    /// Where those that fail are.
+    places: Vec<SocketAddr>,
     ledger: Ledger,
     /// None: in the clear.
     dialer: Option<Dialer>,
@@ -209,7 +211,8 @@ impl Field {
         }
         let key = site.key(&["--scopes", "scan:read"]).text;
         let dialer = authority.map(Authority::config);
-        Self { program: site.serve(), key, backends, calm, ledger, dialer }
+        let places = addresses.to_vec();
+        Self { program: site.serve(), key, backends, calm, places, ledger, dialer }
     }
 
     fn connect(&self) -> (Box<dyn Stream>, TcpStream) {
@@ -236,6 +239,7 @@ impl Field {
                 .collect();
             clients.extend((clients.len() as u64 * 4..CLIENTS).map(|number| {
                 let mut client = Client::new(connect, bound, SEED + number);
+                client.tunnels = self.dialer.is_none();
                 let path = if number % 4 == 0 { "/any" } else { "/public" };
                 if number % 4 == 0 {
                     client.fields = format!("X-API-Key: {}\r\n", self.key);
@@ -266,6 +270,16 @@ impl Field {
         self.backends.fare(None);
     }
 
+    /// KiB of memory, once a second.
+    fn weigh(&self, until: Instant) -> Vec<u64> {
+        let mut weights = Vec::new();
+        while Instant::now() < until {
+            thread::sleep(Duration::from_secs(1));
+            weights.push(self.program.memory_kib("VmRSS"));
+        }
+        weights
+    }
+
     /// One request after the other to the backend that is well; how long each took.
     fn canary(&self, until: Instant) -> Vec<Duration> {
         let mut reader = Reader::new(self.connect().0);
@@ -293,8 +307,7 @@ impl Field {
         wait::until("no connection", || open() == 0.0);
         let in_flight = || self.program.metric("latchgate_upstream_requests_in_flight", &[]);
         wait::until("nothing in flight", || in_flight() == 0.0);
-        // Idle connections to the backends are closed after two seconds.
-        thread::sleep(Duration::from_secs(3));
+        wait::until("no idle connection to a backend", || connected(&self.places) == 0);
         (self.program.descriptors(), self.program.memory_kib("VmRSS"))
     }
 
@@ -309,6 +322,18 @@ impl Field {
         }
         seen
     }
+}
+
+/// How many connections to these places stand.
+fn connected(places: &[SocketAddr]) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of connections");
+    let leads = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(2);
+        let (far, state) = (words.next()?, words.next()?);
+        let port = u16::from_str_radix(far.rsplit(':').next()?, 16).ok()?;
+        Some(state == "01" && places.iter().any(|place| place.port() == port))
+    };
+    table.lines().filter(|line| leads(line) == Some(true)).count()
 }
 
 /// Some say half a word of a handshake and leave, in peace or not.
@@ -355,19 +380,20 @@ fn hold(field: Field) -> (String, Wrong) {
     let before = field.rest();
 
     let until = Instant::now() + span;
-    let latencies = thread::scope(|scope| {
-        let canary = scope.spawn(|| field.canary(until));
+    let (latencies, weights) = thread::scope(|scope| {
+        let (canary, weighing) = (scope.spawn(|| field.canary(until)), scope.spawn(|| field.weigh(until)));
         tally.add(field.load(until, || field.direct(until, epoch)));
-        canary.join().expect("the canary")
+        (canary.join().expect("the canary"), weighing.join().expect("the weights"))
     });
-    let mut after = field.rest();
-    // What is only touched by faults is a few megabytes once; what leaks grows with time.
-    let enough = before.1 + before.1 / 10 + 8192;
-    let patience = Instant::now() + (span / 10).min(Duration::from_secs(60));
-    while after.1 > enough && Instant::now() < patience {
-        thread::sleep(Duration::from_secs(1));
-        after.1 = field.program.memory_kib("VmRSS");
-    }
+    let after = field.rest();
+    // What is touched for the first time, and kept, comes in the beginning; what leaks goes on growing. An allocator does
+    // not give everything back, so the peaks are compared.
+    let quarters: Vec<u64> = weights
+        .chunks(weights.len().div_ceil(4))
+        .map(|some| some.iter().copied().max().unwrap_or(0))
+        .collect();
+    let (early, late) = (quarters[1], quarters[quarters.len() - 1].max(after.1));
+    let enough = early + early / 20 + 8192;
     let (p50, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
     logged(&field.program, &mut tally);
     let seen = field.seen();
@@ -378,10 +404,10 @@ fn hold(field: Field) -> (String, Wrong) {
     let (arrived, twice) = (seen_of(&tally.with_body, 0), seen_of(&tally.with_body, 1));
 
     let mut wrong = Wrong::default();
-    let total = tally.asked.len() + tally.perhaps.len() + tally.unread.len();
+    let total = tally.asked.len() + tally.perhaps.len();
     let report = format!(
         "{span:?}, seed {SEED}: {total} requests, {:#?}\nlongest wait for a head {:?}; canary {} p50 {p50:?} p99 {p99:?}\n\
-         descriptors {} -> {}, memory {} -> {} KiB\nwith a body: {} sent, {arrived} seen, {twice} seen twice",
+         descriptors {} -> {}, memory {} -> {} KiB, peaks of the quarters {quarters:?}\nwith a body: {} sent, {arrived} seen, {twice} seen twice",
         tally.answers,
         tally.longest,
         latencies.len(),
@@ -394,11 +420,10 @@ fn hold(field: Field) -> (String, Wrong) {
     for id in tally.with_body.iter().filter(|id| seen.get(id).is_some_and(|count| *count > 1)) {
         wrong.unless(false, || format!("{id} was sent twice, with {} bytes", content(!id).len()));
     }
-    wrong.unless(seen_of(&tally.unread, 0) == 0, || "closed on requests that were forwarded".to_owned());
     wrong.unless(seen.values().all(|count| *count < 3), || "more than two attempts".to_owned());
     wrong.unless(p99 < CANARY, || format!("the canary's p99 is {p99:?}"));
     wrong.unless(after.0 <= before.0 + before.0 / 10, || format!("descriptors: {before:?}, {after:?}"));
-    wrong.unless(after.1 <= enough, || format!("memory: {before:?}, {after:?}"));
+    wrong.unless(late <= enough, || format!("memory: {before:?}, {quarters:?}, {after:?}"));
     for one in tally.wrong {
         wrong.unless(false, || one);
     }
@@ -407,7 +432,7 @@ fn hold(field: Field) -> (String, Wrong) {
 
 /// While all targets are well all answers are.
 fn unless_all_well(tally: &Tally) -> Option<String> {
-    let fine = |kind: &str| matches!(kind, "200 whole" | "left");
+    let fine = |kind: &str| matches!(kind, "200 whole" | "101 whole" | "left");
     (!tally.answers.keys().all(|kind| fine(kind))).then(|| format!("without any fault: {:?}", tally.answers))
 }
 

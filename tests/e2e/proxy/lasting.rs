@@ -1,9 +1,6 @@
 //! What lasts does not outlast its credential: events, uploads, tunnels and streams end when it is revoked.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -115,10 +112,18 @@ fn outcomes(program: &Program, count: usize) -> Vec<String> {
 fn a_revoked_key_ends_what_it_has_open() {
     let (upstream, program, key) = house();
     let mut lasting = Lasting::begin(&upstream, &program, &key.text);
+    let marker = program.site.key(&["--scopes", "scan:read,scan:trigger", "--name", "marker"]);
+    // So many that no worker is without one.
+    let marked: Vec<_> = (0..8).map(|_| Lasting::begin(&upstream, &program, &marker.text)).collect();
     program.cli(&["keys", "update", &key.id, "--name", "other"]).ok();
     program.cli(&["teams", "create", "--org", "default", "--name", "Other"]).ok();
     program.sighup();
-    thread::sleep(Duration::from_millis(2500));
+    wait::until("the reload", || program.everything_written().contains("configuration reloaded"));
+    program.cli(&["keys", "revoke", &marker.id]).ok();
+    // A worker looks at all that it serves at once: where these have ended it has looked at the others too.
+    for mut marked in marked {
+        marked.end_within(BOUND);
+    }
     lasting.go_on();
     // A connection that is between two requests has nothing to lose, and is not touched.
     let mut idle = program.gateway().connect();
@@ -129,7 +134,7 @@ fn a_revoked_key_ends_what_it_has_open() {
         program.key(&key.text).request("GET", "/api/x").on(&mut idle).verdict(),
         "401 credential_revoked"
     );
-    assert_eq!(outcomes(&program, 1), ["credential_revoked"; 4]);
+    assert_eq!(outcomes(&program, 9), ["credential_revoked"; 36]);
     assert!(upstream.requests().iter().all(|seen| seen.target != "/api/upload" || !seen.complete));
     wait::until("nothing in flight", || {
         program.metric("latchgate_upstream_requests_in_flight", &[("upstream", "app")]) < 0.5

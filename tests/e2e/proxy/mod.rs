@@ -35,6 +35,7 @@ mod signed;
 mod targets;
 mod throttle;
 mod tls;
+mod unread;
 mod upgrade;
 mod upstream;
 mod upstream_h2;

@@ -2,6 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -143,6 +147,9 @@ fn a_tunnel_that_rests_ends() {
     assert_eq!(line["outcome"], "idle_timeout");
 }
 
+/// Of 64 KiB: 200 MiB.
+const PIECES: usize = 3200;
+
 /// What the upstream does not take, the client is not asked for.
 #[test]
 fn a_tunnel_holds_little() {
@@ -167,18 +174,23 @@ fn a_tunnel_holds_little() {
     client.send(asking(&key, "foo"));
     assert_eq!(client.receive().status, 101);
     let kept = accepting.join().expect("the upstream");
-    let piece = vec![b'x'; 1 << 20];
+    let piece = vec![b'x'; 64 << 10];
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
     let sending = thread::spawn(move || {
-        let sent = (0..200).take_while(|_| client.try_send(&piece).is_ok()).count();
-        (client, sent)
+        while count.load(SeqCst) < PIECES && client.try_send(&piece).is_ok() {
+            count.fetch_add(1, SeqCst);
+        }
+        client
     });
-    thread::sleep(Duration::from_secs(1));
+    wait::until("a beginning", || sent.load(SeqCst) > 0);
+    wait::still("the bytes to stand still", || sent.load(SeqCst));
     assert!(!sending.is_finished(), "200 MiB went into an upstream that takes nothing");
     let grown = program.memory_kib("VmRSS").saturating_sub(before);
     assert!(grown < 24 << 10, "memory grew by {grown} KiB");
     drop(kept);
-    let (_client, sent) = sending.join().expect("the client");
-    assert!(sent < 200);
+    let _client = sending.join().expect("the client");
+    assert!(sent.load(SeqCst) < PIECES);
 }
 
 /// A WebSocket server that gives every message back, for as many connections as come. It ends with the process.

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -65,7 +64,8 @@ fn a_target_that_is_not_well_is_given_nothing() {
     wait::until("the other target", || up(&program, &other.url()) == Some(true));
     assert_eq!(up(&program, &upstream.url()), None, "the old series is gone");
     upstream.forget();
-    thread::sleep(Duration::from_millis(500));
+    let so_far = other.count();
+    wait::until("the other target to be asked again and again", || other.count() >= so_far + 5);
     // A question may have been under way.
     assert!(upstream.count() <= 1, "it is still asked: {} times", upstream.count());
 }

@@ -19,6 +19,7 @@ use crate::support::{
     rawc::Response,
     setup::Setup,
     wait,
+    wrong::Wrong,
 };
 
 fn before(copies: &[Replica], more: &[(&str, Value)]) -> Program {
@@ -130,12 +131,13 @@ fn copies_restarted_in_good_order_cost_nothing() {
     assert!(posted.len() <= late as usize, "{late} came late: {posted:?}");
 }
 
-/// Killed in the middle of everything: a GET goes to another copy, a POST fails only if it was under way in that moment.
+/// Killed in the middle of everything: a GET goes to another copy, and fails only if a kill met it and its one retry as well:
+/// another kill, or the same one, for the sockets of a dying process do not end all at once, and a new connection may still be
+/// taken. A POST fails only if it was under way in such a moment.
 #[test]
 fn copies_killed_in_turn_cost_what_was_with_them() {
     let mut copies = [(); 2].map(|()| Replica::start());
-    // One retry is spent where two kills meet one request.
-    let program = before(&copies, &[("upstream.retries", 2.into())]);
+    let program = before(&copies, &[("upstream.retries", 1.into())]);
     let load = Load::on(&program);
     let mut kills = Vec::new();
     for _ in 0..3 {
@@ -151,17 +153,22 @@ fn copies_killed_in_turn_cost_what_was_with_them() {
     load.reaches(copies[0].address);
     let told = load.end();
     let [got, posted] = failures(&told, "6 kills");
-    assert!(got.is_empty(), "{got:?}");
-    let failed = told.iter().filter(|told| told.post && told.answer.status != 200);
-    let unexplained: Vec<_> = failed
-        .filter(|told| !kills.iter().any(|(from, to)| told.begun <= *to && told.ended >= *from))
-        .map(|told| {
-            let last = kills.iter().rfind(|(_, to)| *to <= told.begun);
-            let after = last.map(|(_, to)| told.begun.duration_since(*to));
-            (after, told.ended.duration_since(told.begun), told.answer.verdict())
-        })
-        .collect();
-    assert!(unexplained.is_empty(), "POSTs failed that began after the kill: {unexplained:?}");
+    let failed = told.iter().filter(|told| told.answer.status != 200);
+    let mut wrong = Wrong::default();
+    for told in failed {
+        let met = kills.iter().filter(|(from, to)| told.begun <= *to && told.ended >= *from).count();
+        let since = |at: &Instant| at.saturating_duration_since(told.begun);
+        let kills: Vec<_> = kills.iter().map(|(from, to)| (since(from), since(to))).collect();
+        let lasted = told.ended.duration_since(told.begun);
+        let story =
+            format!("post {}, {} in {lasted:?}; kills then: {kills:?}", told.post, told.answer.verdict());
+        if !told.post {
+            eprintln!("a GET met {met} kills: {story}");
+        }
+        wrong.unless(met > 0, || story);
+    }
+    wrong.none("requests that no kill met");
+    assert!(got.len() <= kills.len(), "{} GETs failed", got.len());
     assert!(posted.len() <= kills.len() * 3, "{} POSTs failed with three clients", posted.len());
 }
 

@@ -29,3 +29,16 @@ pub fn within<T>(bound: Duration, what: &str, mut look: impl FnMut() -> Option<T
 pub fn until(what: &str, mut look: impl FnMut() -> bool) {
     for_some(what, || look().then_some(()));
 }
+
+/// Looks until there is the same to see for a while: what goes into something that is full stands still. Gives what it was.
+pub fn still<T: PartialEq>(what: &str, mut look: impl FnMut() -> T) -> T {
+    let (mut seen, mut times) = (look(), 0);
+    for_some(what, || {
+        thread::sleep(Duration::from_millis(50));
+        let now = look();
+        times = if now == seen { times + 1 } else { 0 };
+        seen = now;
+        (times == 6).then_some(())
+    });
+    seen
+}

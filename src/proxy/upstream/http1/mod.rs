@@ -26,6 +26,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -227,20 +228,21 @@ impl Line {
         pin!(stream.read_buf(&mut self.fresh)).poll(context)
     }
 
-    /// The answer is over and somebody else will not have the connection: what is still sent is sent to its end.
-    pub(super) fn let_go(&mut self) {
+    /// The answer is over and somebody else will not have the connection: what is still sent is sent to its end, unless
+    /// the other side takes nothing for `patience`.
+    pub(super) fn let_go(&mut self, patience: Duration) {
         if let Some(upload) = self.upload.take() {
-            upload.detach();
+            upload.detach(patience);
         }
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // The other side is told that this is the end, not left to think that somebody cut it off.
-        if let Ok(mut stream) = self.stream.try_borrow_mut()
-            && let Stream::Tls(stream) = &mut *stream
-            && self.upload.is_none()
+        // The other side is told that this is the end, not left to think that somebody cut it off; by the last who holds the
+        // connection, which may be an upload that still goes on.
+        if Rc::strong_count(&self.stream) == 1
+            && let Stream::Tls(stream) = &mut *self.stream.borrow_mut()
         {
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }

@@ -5,9 +5,13 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Waker},
+    time::Duration,
 };
 
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::{
+    task::{JoinHandle, spawn_local},
+    time::sleep,
+};
 
 use super::write::{Outgoing, Unsendable};
 use crate::runtime::dial::Stream;
@@ -21,6 +25,10 @@ pub(super) struct Upload {
 #[derive(Default)]
 struct Told {
     stage: Cell<Stage>,
+    /// Counts what woke the task.
+    turns: Cell<u32>,
+    /// Whether it is the other side that is waited for.
+    stuck: Cell<bool>,
     /// Who reads the answer.
     reader: RefCell<Option<Waker>>,
 }
@@ -42,7 +50,13 @@ impl Upload {
         let told = Rc::<Told>::default();
         let (telling, stream, mut outgoing) = (Rc::clone(&told), Rc::clone(stream), outgoing.take());
         let task = spawn_local(async move {
-            let outcome = poll_fn(|context| outgoing.poll(&stream, context)).await;
+            let outcome = poll_fn(|context| {
+                let polled = outgoing.poll(&stream, context);
+                telling.turns.set(telling.turns.get().wrapping_add(1));
+                telling.stuck.set(!outgoing.waits_for_body());
+                polled
+            })
+            .await;
             telling.stage.set(match outcome {
                 Ok(()) => Stage::Done,
                 Err(Unsendable::Connection(_)) => Stage::Refused,
@@ -75,9 +89,20 @@ impl Upload {
         }
     }
 
-    /// Goes on to its end, whoever waits for it.
-    pub(super) fn detach(mut self) {
-        self.task = None;
+    /// Goes on to its end, though nobody waits for it; given up when the other side takes nothing for `patience`. It would
+    /// keep the body, and the client that sends it, for as long as it likes.
+    pub(super) fn detach(mut self, patience: Duration) {
+        let (Some(task), told) = (self.task.take(), Rc::clone(&self.told)) else { return };
+        // Ends soon after the upload.
+        spawn_local(async move {
+            while !task.is_finished() {
+                let before = told.turns.get();
+                sleep(patience).await;
+                if told.stuck.get() && told.turns.get() == before {
+                    task.abort();
+                }
+            }
+        });
     }
 }
 

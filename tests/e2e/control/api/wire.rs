@@ -53,6 +53,13 @@ fn a_refused_body_does_not_cost_the_answer() {
     let mut client = world.program.admin().connect();
     let answer = client.send(format!("{head}{}", "x".repeat(3_000_000))).receive();
     assert_eq!(answer.verdict(), "401 credential_missing");
+    let mut client = world.program.admin().connect();
+    let head = "POST /v1/teams HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\n\r\n";
+    let answer = client.send(format!("{head}hello")).receive();
+    assert_eq!((answer.status, answer.header("connection")), (401, None));
+    let answer = client.send(format!("{head}hell")).receive();
+    assert_eq!((answer.status, answer.header("connection")), (401, Some("close")), "its rest is not read");
+    client.half_close().assert_closed();
 }
 
 /// What HTTP itself forbids is refused in the documented words too, counted and logged, and the connection ends.

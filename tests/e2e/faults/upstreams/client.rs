@@ -33,8 +33,6 @@ pub(super) struct Tally {
     pub(super) asked: Vec<u64>,
     /// Requests that it may have read: the client left, or was left, first.
     pub(super) perhaps: Vec<u64>,
-    /// Requests that the gateway has not read: it had closed before, because it had given up the rest of a body.
-    pub(super) unread: Vec<u64>,
     /// Those that have a body.
     pub(super) with_body: Vec<u64>,
     /// The longest wait for a head.
@@ -53,7 +51,6 @@ impl Tally {
         self.wrong.extend(other.wrong);
         self.asked.extend(other.asked);
         self.perhaps.extend(other.perhaps);
-        self.unread.extend(other.unread);
         self.with_body.extend(other.with_body);
         self.longest = self.longest.max(other.longest);
     }
@@ -95,10 +92,10 @@ pub(super) struct Client<'a> {
     pub(super) bound: Duration,
     /// Fields of each request.
     pub(super) fields: String,
+    /// Whether its requests may go on in another protocol.
+    pub(super) tunnels: bool,
     chance: u64,
     kept: Option<(Reader<Box<dyn Stream>>, Instant)>,
-    /// The kept connection's last answer may have been given before its request had been read.
-    early: bool,
     tally: Tally,
 }
 
@@ -110,6 +107,10 @@ enum Kind {
     Fresh,
     /// Of a client that knows no chunks.
     Old,
+    /// An answer that takes its time, as events do.
+    Events,
+    /// It goes on in another protocol.
+    Tunnel,
     Post,
     /// Its body comes in pieces, of unknown length.
     Pieces,
@@ -127,9 +128,9 @@ impl<'a> Client<'a> {
             connect,
             bound,
             fields: String::new(),
+            tunnels: false,
             chance,
             kept: None,
-            early: false,
             tally: Tally::default(),
         }
     }
@@ -143,7 +144,9 @@ impl<'a> Client<'a> {
     pub(super) fn run(mut self, path: &str, until: Instant) -> Tally {
         while Instant::now() < until {
             let kind = match self.chance(100) {
-                0..50 => Kind::Get,
+                0..2 => Kind::Events,
+                2..4 if self.tunnels => Kind::Tunnel,
+                2..50 => Kind::Get,
                 50..58 => Kind::Fresh,
                 58..64 => Kind::Old,
                 64..82 => Kind::Post,
@@ -168,7 +171,6 @@ impl<'a> Client<'a> {
         let kept = if own { None } else { self.kept.take().filter(|(_, since)| since.elapsed() < STALE) };
         let kept = kept.map(|(reader, _)| reader);
         let reused = kept.is_some();
-        let may_be_closed = kept.is_some() && self.early;
         let mut socket = None;
         let mut reader = kept.unwrap_or_else(|| {
             let (stream, below) = (self.connect)();
@@ -192,9 +194,15 @@ impl<'a> Client<'a> {
         }
         let asked = Instant::now();
         match self.judge(&mut reader, id, body.as_deref()) {
+            Verdict::Switched => {
+                self.tally.asked.push(id);
+                match converse(&mut reader, id) {
+                    Ok(kind) => self.tally.count(kind),
+                    Err(why) => self.tally.wrong.push(format!("{id} in a tunnel: {why}")),
+                }
+            }
             Verdict::Right(kind, goes_on) => {
                 self.tally.asked.push(id);
-                self.early = body.is_some() && kind != "200 whole";
                 self.tally.count(kind);
                 if goes_on && sent && !own {
                     self.kept = Some((reader, Instant::now()));
@@ -203,10 +211,6 @@ impl<'a> Client<'a> {
             Verdict::Broken(kind) => {
                 self.tally.asked.push(id);
                 self.tally.count(kind);
-            }
-            Verdict::Nothing(_) if may_be_closed => {
-                self.tally.unread.push(id);
-                self.tally.count("not read");
             }
             Verdict::Nothing(error) => {
                 self.tally
@@ -233,7 +237,11 @@ impl<'a> Client<'a> {
         let with_body = matches!(kind, Kind::Post | Kind::Pieces | Kind::Expecting | Kind::LeavesSending(_));
         let method = if with_body { "POST" } else { "GET" };
         let version = if kind == Kind::Old { "1.0" } else { "1.1" };
-        let mut head = format!("{method} {path}/{id} HTTP/{version}\r\nHost: gw\r\n{}", self.fields);
+        let place = if kind == Kind::Events { "/events" } else { "" };
+        let mut head = format!("{method} {path}{place}/{id} HTTP/{version}\r\nHost: gw\r\n{}", self.fields);
+        if kind == Kind::Tunnel {
+            head.push_str("Connection: upgrade\r\nUpgrade: echo\r\n");
+        }
         if kind == Kind::Fresh {
             head.push_str("Connection: close\r\n");
         }
@@ -259,6 +267,7 @@ impl<'a> Client<'a> {
             };
             let status = head.first.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
             match status {
+                Some(101) => return Verdict::Switched,
                 Some(100..200) => {}
                 Some(status) => break (status, head.fields),
                 None => return Verdict::Wrong("no status".to_owned()),
@@ -332,7 +341,28 @@ fn upload(reader: &mut Reader<Box<dyn Stream>>, mut head: String, kind: Kind, bo
     reader.stream.write_all(&[head.as_bytes(), body].concat())
 }
 
+/// Says some words, one after the other, and hears each of them again, until a side has had enough.
+fn converse(reader: &mut Reader<Box<dyn Stream>>, id: u64) -> Result<&'static str, String> {
+    for word in content(!id).chunks(64).take(10) {
+        if reader.stream.write_all(word).is_err() {
+            return Ok("101, broken off");
+        }
+        let mut heard = Body::default();
+        match reader.body(Framing::Length(word.len() as u64), &mut heard) {
+            Ok(_) if heard.kept == word => {}
+            Ok(_) => return Err("another word came back".to_owned()),
+            Err(error) if hangs(&error) => return Err("it hangs".to_owned()),
+            Err(_) if word.starts_with(&heard.kept) => return Ok("101, broken off"),
+            Err(error) => return Err(format!("another half of a word came back, {error}")),
+        }
+        thread::sleep(Duration::from_millis(40));
+    }
+    Ok("101 whole")
+}
+
 enum Verdict {
+    /// A tunnel is open.
+    Switched,
     /// Of this kind; whether the connection goes on.
     Right(String, bool),
     Broken(String),

@@ -251,6 +251,14 @@ impl Stage {
             let id =
                 target.rsplit('/').next().and_then(|id| id.parse().ok()).expect("a request of this test");
             self.ledger.note(id);
+            if head.fields.one("upgrade").is_some() && !matches!(self.mood(), Mood::Killed | Mood::Curt) {
+                return self.echo(&mut reader);
+            }
+            if target.contains("/events/") && matches!(self.mood(), Mood::Well | Mood::Frozen) {
+                self.trickle(&mut reader.stream, id)?;
+                reader.record.clear();
+                continue;
+            }
             let faults = match self.mood() {
                 Mood::Slow => SLOW,
                 Mood::Garbage => GARBAGE,
@@ -267,6 +275,33 @@ impl Stage {
             }
             reader.record.clear();
         }
+    }
+}
+
+impl Stage {
+    /// Goes on in another protocol: what is said comes back.
+    fn echo(&self, reader: &mut Reader<TcpStream>) -> io::Result<()> {
+        reader.stream.write_all(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")?;
+        loop {
+            let said = reader.take_surplus();
+            self.thaw();
+            reader.stream.write_all(&said)?;
+            if reader.fill()? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A right answer that takes its time.
+    fn trickle(&self, out: &mut TcpStream, id: u64) -> io::Result<()> {
+        let answer = content(id);
+        write!(out, "HTTP/1.1 200 OK\r\nX-Tag: {id}\r\nX-Mark: whole\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        for piece in answer.chunks(answer.len() / 20 + 1) {
+            self.thaw();
+            out.write_all(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        out.write_all(b"0\r\n\r\n")
     }
 }
 

@@ -265,12 +265,10 @@ fn bodies_end_where_they_end() {
         wait::until("the half request", || {
             house.upstream.requests().iter().any(|seen| seen.target == "/api/cut")
         });
+        let open = house.upstream.open_connections();
         wire.frame(RST_STREAM, 0, 1, &code.to_be_bytes());
-        wait::until("the end of it", || {
-            house.program.metric("latchgate_upstream_requests_in_flight", &[("upstream", "app")]) < 0.5
-        });
-        // Its connection ends after that; only then everything it said is on record.
-        thread::sleep(Duration::from_millis(50));
+        // Only then everything that it said is on record.
+        wait::until("the end of its connection", || house.upstream.open_connections() < open);
         let whole = house.upstream.requests().iter().any(|seen| seen.complete);
         wrong.unless(!whole, || format!("reset {code}: a half request looked whole"));
         house.upstream.forget();
@@ -505,8 +503,7 @@ fn answers_that_nobody_takes_wait_at_the_upstream() {
         wire.get(stream * 2 + 1, &plain("GET", "/public/large"));
     }
     upstream.wait_for(101);
-    thread::sleep(Duration::from_millis(500));
-    let grown = program.memory_kib("VmRSS").saturating_sub(before);
+    let grown = wait::still("nothing more to be held", || program.memory_kib("VmRSS")).saturating_sub(before);
     assert!(grown < 40 << 10, "100 answers of 4 MiB that nobody takes hold {grown} KiB");
     drop(wire);
     wait::until("nothing in flight", || {
