@@ -94,7 +94,7 @@ impl Waiting {
 
     /// What cannot be written stays, and is written with the next batch.
     async fn write(&mut self, control: &Control, metrics: &Metrics) {
-        if self.counts.is_empty() {
+        if self.counts.is_empty() && self.each.is_empty() && self.missing.is_empty() {
             return;
         }
         match self.try_to(control, metrics).await {

@@ -95,7 +95,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
         };
         // The connection is free again; the end is told when hyper has taken the head.
         if body.inner.is_end_stream() {
-            body.inner.release(patience);
+            body.inner.release();
         }
         body
     }
@@ -103,7 +103,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
     fn end(&mut self, how: End) {
         let bytes_in = self.progress.as_ref().map_or(0, |progress| progress.bytes());
         if how == End::Complete {
-            self.inner.release(self.patience);
+            self.inner.release();
         } else {
             self.inner.break_off();
         }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{ClientIpHeader, TrustedProxies},
     runtime::{
-        client_ip::{Client, X_FORWARDED_FOR},
+        client_ip::{Client, Source, X_FORWARDED_FOR},
         forwarded::hops,
     },
 };
@@ -19,7 +19,13 @@ use crate::{
 /// Where a trusted proxy speaks by `Forwarded`: puts what it says in place of everything that only the client can have
 /// said about its way here. `Forwarded` itself stays, for whoever else in the gateway asks for the client's address.
 pub fn translate(headers: &mut HeaderMap, client: &Client, trusted: &TrustedProxies) {
-    if !client.peer_trusted || trusted.header() == ClientIpHeader::XForwardedFor {
+    if !client.peer_trusted {
+        return;
+    }
+    if trusted.header() == ClientIpHeader::XForwardedFor {
+        if client.source == Source::Elsewhere {
+            headers.insert(X_FORWARDED_FOR, NOBODY);
+        }
         return;
     }
     let (mut way, mut proto, mut host) = (Vec::new(), None, None);
@@ -46,7 +52,13 @@ pub fn translate(headers: &mut HeaderMap, client: &Client, trusted: &TrustedProx
             headers.insert(name, value);
         }
     }
+    if client.source == Source::Elsewhere {
+        headers.insert(X_FORWARDED_FOR, NOBODY);
+    }
 }
+
+/// The proxy may stand for anybody; whoever reads the list must not take it for the proxy itself.
+const NOBODY: HeaderValue = HeaderValue::from_static("unknown");
 
 /// These hops, the nearest last.
 fn list(way: &[Option<IpAddr>]) -> Option<HeaderValue> {

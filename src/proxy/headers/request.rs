@@ -98,6 +98,10 @@ impl HeaderRules {
             }
         }
         named_by_connection(headers, &mut doomed);
+        if peer_trusted {
+            // A proxy that passes `Connection` on would let its client take away what it says of that client.
+            doomed.retain(|name| !matches!(self.request.find(name), Some((Class::Forwarding, true))));
+        }
         for name in doomed {
             headers.remove(name);
         }

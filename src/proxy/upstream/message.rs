@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -175,11 +174,11 @@ impl Answer {
         }
     }
 
-    /// It was read to its end: the connection is free for the next request, or finishes what it still sends and closes,
-    /// unless nothing of that is taken for `patience`.
-    pub(in crate::proxy) fn release(&mut self, patience: Duration) {
+    /// It was read to its end: the connection is free for the next request, or has a moment to finish what it still sends,
+    /// and closes.
+    pub(in crate::proxy) fn release(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.keep(patience);
+            connection.keep();
         }
     }
 

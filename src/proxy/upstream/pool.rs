@@ -248,8 +248,8 @@ pub struct Connection {
     /// Whether it has carried a request before, so that the other side may be closing it just now.
     reused: bool,
     single_use: bool,
-    _slot: Option<OwnedSemaphorePermit>,
-    _in_flight: InFlight,
+    slot: Option<OwnedSemaphorePermit>,
+    in_flight: InFlight,
 }
 
 pub(super) enum Line {
@@ -275,8 +275,8 @@ impl Connection {
             line,
             reused,
             single_use: false,
-            _slot: slot,
-            _in_flight: InFlight(Rc::clone(pool)),
+            slot,
+            in_flight: InFlight(Rc::clone(pool)),
         }
     }
 
@@ -312,10 +312,10 @@ impl Connection {
     }
 
     /// The answer has come to its end: puts the connection back for the next request, if it may carry one.
-    pub(in crate::proxy) fn keep(self, patience: Duration) {
+    pub(in crate::proxy) fn keep(self) {
         let Line::Alone(mut line) = self.line else { return };
         if self.single_use || !line.is_reusable() {
-            line.let_go(patience);
+            line.let_go((self.slot, self.in_flight));
         } else {
             self.pool.put_back(line);
         }

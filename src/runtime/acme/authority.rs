@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{
     Account, AccountBuilder, BodyWrapper, BytesResponse, Error, ExternalAccountKey, HttpClient, NewAccount,
@@ -174,7 +174,8 @@ impl HttpClient for Authority {
             // It cannot fail.
             let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             let answer = outbound.exchange(Request::from_parts(parts, body)).await;
-            let answer = answer.map_err(|error| Error::Other(Box::new(error)))?;
+            let mut answer = answer.map_err(|error| Error::Other(Box::new(error)))?;
+            bound_retry_after(answer.headers_mut());
             if matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
                 let seconds =
                     answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -185,5 +186,43 @@ impl HttpClient for Authority {
     }
 }
 
+/// What it asks for has an end: the library adds it to the time that it is, and that overflows.
+fn bound_retry_after(headers: &mut HeaderMap) {
+    let Some(seconds) = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()) else { return };
+    if seconds.parse::<u64>().is_ok_and(|seconds| seconds <= LONGEST_BAR) {
+        return;
+    }
+    if !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_BAR));
+    } else {
+        headers.remove(RETRY_AFTER);
+    }
+}
+
+/// In seconds: a day.
+const LONGEST_BAR: u64 = 24 * 3600;
 /// In characters.
 const LONGEST_TEXT: usize = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_asks_to_wait_has_an_end() {
+        for (said, left) in [
+            ("60", Some("60")),
+            ("86400", Some("86400")),
+            ("86401", Some("86400")),
+            ("18446744073709551615", Some("86400")),
+            ("99999999999999999999999", Some("86400")),
+            ("-1", None),
+            ("", None),
+            ("Thu, 01 Dec 2033 16:00:00 GMT", None),
+        ] {
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(said))]);
+            bound_retry_after(&mut headers);
+            assert_eq!(headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap()), left, "{said}");
+        }
+    }
+}

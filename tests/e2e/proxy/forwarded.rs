@@ -73,6 +73,17 @@ fn the_other_header_cannot_be_smuggled_past_a_proxy() {
             let expected = ["x-forwarded-for: 203.0.113.5, 127.0.0.1", "x-forwarded-proto: http"];
             wrong.unless(told == expected, || format!("{header}: {lines:?} reach the upstream as {told:?}"));
         }
+        // Whom nobody knows the upstream does not take for the proxy.
+        let told = fenced.told(&[noise]);
+        let expected = ["x-forwarded-for: unknown, 127.0.0.1", "x-forwarded-proto: http"];
+        wrong.unless(told == expected, || format!("{header}: {noise:?} reaches the upstream as {told:?}"));
+        // A proxy may pass on a client's `Connection`, which names what the proxy says.
+        let told = fenced
+            .told(&[own, "Connection: x-forwarded-for, x-forwarded-proto, x-forwarded-host, forwarded"]);
+        wrong.unless(
+            told.first().is_some_and(|line| line == "x-forwarded-for: 203.0.113.5, 127.0.0.1"),
+            || format!("{header}: Connection makes the upstream see {told:?}"),
+        );
     }
     wrong.none("a client's address");
 }

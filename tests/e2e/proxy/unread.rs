@@ -5,6 +5,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::TcpListener,
     thread,
+    time::Duration,
 };
 
 use crate::support::{
@@ -131,7 +132,41 @@ fn an_upload_that_nobody_takes_is_given_up() {
     }
 }
 
-/// An answer that comes before its request has ended does not end the request: it is forwarded to its end.
+/// Who sends it was judged for an exchange that is over (SECURITY 262): a client that trickles holds no connection to the
+/// backend for as long as it likes.
+#[test]
+fn an_upload_behind_its_answer_has_a_moment() {
+    let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let setup = Setup::bare("offload")
+        .upstream("slow", &format!("http://{}", backend.local_addr().expect("its address")))
+        .route(
+            "name = \"public\"\npath = \"/public/{*rest}\"\nupstream = \"slow\"\ncredentials = [\"none\"]",
+        );
+    let program = Site::new(setup).serve();
+    let ended = thread::spawn(move || {
+        let (mut stream, _) = backend.accept().expect("the gateway");
+        stream.set_read_timeout(Some(wait::PATIENCE)).expect("a read timeout");
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("an answer");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).map_err(|error| error.kind()).map(|_| rest)
+    });
+    let mut client = program.gateway().connect();
+    client.send("POST /public/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 1000000\r\n\r\nhello");
+    assert_eq!(client.receive().status, 200);
+    let mut sending = client.stream().try_clone().expect("a handle");
+    let trickling = thread::spawn(move || {
+        while sending.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let seen = ended.join().expect("the backend").expect("an end");
+    assert!(seen.ends_with(b"x"), "it went on for a moment: {:?}", String::from_utf8_lossy(&seen));
+    drop(client);
+    drop(program);
+    trickling.join().expect("the client's thread");
+}
+
+/// An answer that comes before its request has ended does not end the request: what follows at once is forwarded.
 #[test]
 fn an_upload_goes_on_behind_an_early_answer() {
     let upstream = Upstream::start(|_| {

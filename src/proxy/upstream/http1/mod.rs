@@ -26,7 +26,6 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -228,11 +227,11 @@ impl Line {
         pin!(stream.read_buf(&mut self.fresh)).poll(context)
     }
 
-    /// The answer is over and somebody else will not have the connection: what is still sent is sent to its end, unless
-    /// the other side takes nothing for `patience`.
-    pub(super) fn let_go(&mut self, patience: Duration) {
+    /// The answer is over and somebody else will not have the connection: what is still sent has a moment to come to its
+    /// end. `held` is given back then.
+    pub(super) fn let_go(&mut self, held: impl Sized + 'static) {
         if let Some(upload) = self.upload.take() {
-            upload.detach(patience);
+            upload.detach(held);
         }
     }
 }

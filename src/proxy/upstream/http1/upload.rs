@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     task::{JoinHandle, spawn_local},
-    time::sleep,
+    time::timeout,
 };
 
 use super::write::{Outgoing, Unsendable};
@@ -25,10 +25,6 @@ pub(super) struct Upload {
 #[derive(Default)]
 struct Told {
     stage: Cell<Stage>,
-    /// Counts what woke the task.
-    turns: Cell<u32>,
-    /// Whether it is the other side that is waited for.
-    stuck: Cell<bool>,
     /// Who reads the answer.
     reader: RefCell<Option<Waker>>,
 }
@@ -50,13 +46,7 @@ impl Upload {
         let told = Rc::<Told>::default();
         let (telling, stream, mut outgoing) = (Rc::clone(&told), Rc::clone(stream), outgoing.take());
         let task = spawn_local(async move {
-            let outcome = poll_fn(|context| {
-                let polled = outgoing.poll(&stream, context);
-                telling.turns.set(telling.turns.get().wrapping_add(1));
-                telling.stuck.set(!outgoing.waits_for_body());
-                polled
-            })
-            .await;
+            let outcome = poll_fn(|context| outgoing.poll(&stream, context)).await;
             telling.stage.set(match outcome {
                 Ok(()) => Stage::Done,
                 Err(Unsendable::Connection(_)) => Stage::Refused,
@@ -89,19 +79,15 @@ impl Upload {
         }
     }
 
-    /// Goes on to its end, though nobody waits for it; given up when the other side takes nothing for `patience`. It would
-    /// keep the body, and the client that sends it, for as long as it likes.
-    pub(super) fn detach(mut self, patience: Duration) {
-        let (Some(task), told) = (self.task.take(), Rc::clone(&self.told)) else { return };
-        // Ends soon after the upload.
+    /// Goes on though the answer is over, for a moment: whoever sent it was judged for an exchange that has ended, and may be
+    /// nobody by now. `held` is kept as long, so that it counts as what it is.
+    pub(super) fn detach(mut self, held: impl Sized + 'static) {
+        let Some(mut task) = self.task.take() else { return };
         spawn_local(async move {
-            while !task.is_finished() {
-                let before = told.turns.get();
-                sleep(patience).await;
-                if told.stuck.get() && told.turns.get() == before {
-                    task.abort();
-                }
+            if timeout(BEHIND_THE_ANSWER, &mut task).await.is_err() {
+                task.abort();
             }
+            drop(held);
         });
     }
 }
@@ -113,3 +99,7 @@ impl Drop for Upload {
         }
     }
 }
+
+/// With the look once a second at who is served ([`lasting`](crate::proxy::lasting)) it stays within what is promised of
+/// credentials that end.
+const BEHIND_THE_ANSWER: Duration = Duration::from_secs(2);

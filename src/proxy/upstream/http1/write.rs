@@ -214,11 +214,6 @@ impl Outgoing {
         }
     }
 
-    /// Whether there is nothing to send before the client sends more.
-    pub(super) fn waits_for_body(&self) -> bool {
-        matches!(self.stage, Stage::Untouched | Stage::More) && self.is_written()
-    }
-
     fn is_written(&self) -> bool {
         self.at == self.text.len() && self.data.is_empty() && self.tail.is_empty()
     }
