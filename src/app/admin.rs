@@ -31,7 +31,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{places::Places, unread::Taken};
+use super::{
+    places::Places,
+    port::{Guest, Port, accept},
+    unread::Taken,
+};
 use crate::{
     config::Limits,
     control::api::{Came, Misframed},
@@ -47,10 +51,7 @@ use crate::{
         tasks::{Stopped, Tasks},
         tls::{Door, NotMet},
     },
-    telemetry::{
-        access_log::AccessRecord,
-        metrics::{Level, Metrics},
-    },
+    telemetry::{access_log::AccessRecord, metrics::Metrics},
 };
 
 /// What the port serves.
@@ -67,53 +68,16 @@ pub struct Admin {
 
 /// Serves the port until the group is asked to end; requests under way are answered.
 pub fn serve(listener: TcpListener, admin: Admin, metrics: &Metrics, tasks: &Tasks) {
-    let open = metrics.connections("admin");
-    tasks.spawn("admin listener", accept(listener, Arc::new(admin), open, tasks.clone()));
-}
-
-async fn accept(listener: TcpListener, admin: Arc<Admin>, level: Arc<Level>, tasks: Tasks) {
     let places = Places::new(CONNECTIONS, OF_ONE_ADDRESS);
-    let mut stopped = tasks.stopped();
-    loop {
-        let next = async {
-            // Beyond the limit the kernel's backlog waits, not our memory.
-            let one = places.free().await;
-            (listener.accept().await, one)
-        };
-        let (accepted, one) = tokio::select! {
-            next = next => next,
-            () = &mut stopped => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let ip = peer.ip().to_canonical();
-                let shared = admin.gateway.snapshot().trusted_proxies.contains(ip);
-                let Some(place) = one.and_then(|one| places.give(one, ip, shared)) else { continue };
-                let served =
-                    connection(stream, peer, Arc::clone(&admin), tasks.stopped(), Arc::clone(&level));
-                tasks.spawn("admin connection", async move {
-                    served.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the admin port cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let port = Port { name: "admin port", places, open: metrics.connections("admin") };
+    let admin = Arc::new(admin);
+    let gateway = Arc::clone(&admin.gateway);
+    let guest = move |ip| Guest::shared(gateway.snapshot().trusted_proxies.contains(ip));
+    let serve = move |stream, peer, stopped| connection(stream, peer, Arc::clone(&admin), stopped);
+    tasks.spawn("admin listener", accept(listener, port, tasks.clone(), guest, serve));
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    admin: Arc<Admin>,
-    mut stopped: Stopped,
-    level: Arc<Level>,
-) {
-    let _open = level.hold();
-    // Answers are small and whole: waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
+async fn connection(stream: TcpStream, peer: SocketAddr, admin: Arc<Admin>, mut stopped: Stopped) {
     let ip = peer.ip().to_canonical();
     let Some(door) = admin.door.clone() else {
         return converse(stream, Connection::from(ip), admin, stopped).await;
@@ -261,5 +225,3 @@ const LIFETIME: Duration = Duration::from_secs(600);
 /// How long a client may take to read an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 const LAST_ANSWER: Duration = Duration::from_secs(35);
-/// Out of file descriptors: others must close some first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

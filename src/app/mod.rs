@@ -17,6 +17,7 @@ pub mod node;
 pub mod nonces;
 pub mod ops;
 mod places;
+mod port;
 pub mod reach;
 mod redirect;
 pub mod requests;

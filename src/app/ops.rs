@@ -21,15 +21,16 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
+use super::{
+    places::Places,
+    port::{Guest, Port, accept},
+};
 use crate::{
     proxy::directory::Cache,
     runtime::tasks::{Stopped, Tasks},
-    telemetry::metrics::{Level, Metrics},
+    telemetry::metrics::Metrics,
 };
 
 /// What the port can show.
@@ -121,42 +122,13 @@ impl fmt::Debug for Readiness {
 /// Serves the port until the group is asked to end. Give it a group that ends last: `/readyz` must say 503, and
 /// the last scrape must be answered, while the gateway drains.
 pub fn serve(listener: TcpListener, ops: Arc<Ops>, tasks: &Tasks) {
-    tasks.spawn("ops listener", accept(listener, ops, tasks.clone()));
+    let places = Places::new(CONNECTIONS, CONNECTIONS);
+    let port = Port { name: "ops port", places, open: ops.metrics.connections("ops") };
+    let serve = move |stream, _, stopped| connection(stream, Arc::clone(&ops), stopped);
+    tasks.spawn("ops listener", accept(listener, port, tasks.clone(), |_| Guest::Many, serve));
 }
 
-async fn accept(listener: TcpListener, ops: Arc<Ops>, tasks: Tasks) {
-    let open = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = ops.metrics.connections("ops");
-    let mut stopped = tasks.stopped();
-    loop {
-        let next = async {
-            // Beyond the limit the kernel's backlog waits, not our memory.
-            let permit = Arc::clone(&open).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        let (accepted, permit) = tokio::select! {
-            next = next => next,
-            () = &mut stopped => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection =
-                    connection(stream, Arc::clone(&ops), tasks.stopped(), Arc::clone(&connections));
-                tasks.spawn("ops connection", async move {
-                    connection.await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the ops port cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, ops: Arc<Ops>, stopped: Stopped, open: Arc<Level>) {
-    let _open = open.hold();
+async fn connection(stream: TcpStream, ops: Arc<Ops>, stopped: Stopped) {
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer(&ops, request.method(), request.uri());
         async move { Ok::<_, Infallible>(answer) }
@@ -231,8 +203,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Nobody keeps one of the few places for ever.
 const LIFETIME: Duration = Duration::from_secs(300);
 const LAST_ANSWER: Duration = Duration::from_secs(5);
-/// Out of file descriptors: others must close some first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the port with what this memory can tell.
 pub(super) fn begin(

@@ -26,7 +26,11 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{places::Places, unread::Taken};
+use super::{
+    places::Places,
+    port::{Guest, Port, accept},
+    unread::Taken,
+};
 use crate::{
     domain::{id::RequestId, time::Timestamp},
     proxy::{
@@ -40,7 +44,7 @@ use crate::{
         tasks::{Stopped, Tasks},
         tls::Challenges,
     },
-    telemetry::{access_log::AccessRecord, metrics::Level},
+    telemetry::access_log::AccessRecord,
 };
 
 /// Serves the port, where there is one, until the group is asked to end.
@@ -53,7 +57,14 @@ pub(super) fn begin(
     let Some((listener, address)) = socket else { return };
     let open = gateway.metrics.connections("redirect");
     let desk = Desk { gateway: Arc::clone(gateway), challenges: Arc::clone(challenges) };
-    tasks.spawn("redirect listener", accept(listener, desk, open, tasks.clone()));
+    let places = Places::new(CONNECTIONS, OF_ONE_ADDRESS);
+    let port = Port { name: "redirect port", places, open };
+    let gateway = Arc::clone(gateway);
+    let guest = move |ip| Guest::shared(gateway.snapshot().trusted_proxies.contains(ip));
+    let serve = move |stream, peer: SocketAddr, stopped| {
+        connection(stream, peer.ip().to_canonical(), desk.clone(), stopped)
+    };
+    tasks.spawn("redirect listener", accept(listener, port, tasks.clone(), guest, serve));
     tracing::info!(listener = "redirect", %address, "listening");
 }
 
@@ -62,39 +73,6 @@ pub(super) fn begin(
 struct Desk {
     gateway: Arc<Gateway>,
     challenges: Arc<Challenges>,
-}
-
-async fn accept(listener: TcpListener, desk: Desk, level: Arc<Level>, tasks: Tasks) {
-    let places = Places::new(CONNECTIONS, OF_ONE_ADDRESS);
-    let mut stopped = tasks.stopped();
-    loop {
-        let next = async {
-            // Beyond the limit the kernel's backlog waits, not our memory.
-            let one = places.free().await;
-            (listener.accept().await, one)
-        };
-        let (accepted, one) = tokio::select! {
-            next = next => next,
-            () = &mut stopped => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let ip = peer.ip().to_canonical();
-                let shared = desk.gateway.snapshot().trusted_proxies.contains(ip);
-                let Some(place) = one.and_then(|one| places.give(one, ip, shared)) else { continue };
-                let served = connection(stream, ip, desk.clone(), tasks.stopped());
-                let open = level.hold();
-                tasks.spawn("redirect connection", async move {
-                    served.await;
-                    drop((open, place));
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the port for redirects cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
 }
 
 async fn connection(stream: TcpStream, ip: IpAddr, desk: Desk, stopped: Stopped) {
@@ -234,8 +212,6 @@ const LIFETIME: Duration = Duration::from_secs(30);
 /// How long a client may take to read an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 const LAST_ANSWER: Duration = Duration::from_secs(5);
-/// Out of file descriptors: others must close some first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

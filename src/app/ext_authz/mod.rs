@@ -9,7 +9,12 @@
 mod check;
 mod desk;
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use envoy_types::ext_authz::v3::pb::{Authorization, AuthorizationServer, CheckRequest, CheckResponse};
 use hyper::server::conn::http2;
@@ -23,21 +28,13 @@ use tonic::{Code, Request, Response, Status};
 use self::desk::{Asking, Desk};
 use super::{
     places::Places,
+    port::{Guest, Port, accept},
     start_error::{StartError, machine},
 };
 use crate::{
     proxy::{gateway::Gateway, handover::Handover, usage::Deliver},
     runtime::tasks::{Stopped, Tasks},
-    telemetry::metrics::Level,
 };
-
-/// What the port serves.
-#[derive(Clone)]
-struct Port {
-    asking: Asking,
-    gateway: Arc<Gateway>,
-    open: Arc<Level>,
-}
 
 /// The port at work.
 pub struct ExtAuthz {
@@ -55,8 +52,17 @@ impl ExtAuthz {
     ) -> Result<Self, StartError> {
         let desk = Desk::start(gateway, usage, handover).map_err(machine("the thread for decisions"))?;
         let open = gateway.metrics.connections("ext_authz");
-        let port = Port { asking: desk.asking(), gateway: Arc::clone(gateway), open };
-        tasks.spawn("ext_authz listener", accept(listener, port, tasks.clone()));
+        let port = Port { name: "ext_authz port", places: Places::new(CONNECTIONS, CONNECTIONS), open };
+        let (asking, gateway) = (desk.asking(), Arc::clone(gateway));
+        let guest = move |ip: IpAddr| {
+            if ip.is_loopback() || gateway.snapshot().trusted_proxies.contains(ip) {
+                return Guest::Many;
+            }
+            tracing::warn!(address = %ip, "listen.ext_authz is for proxies in listen.trusted_proxies");
+            Guest::Nobody
+        };
+        let serve = move |stream, peer, stopped| connection(stream, peer, asking.clone(), stopped);
+        tasks.spawn("ext_authz listener", accept(listener, port, tasks.clone(), guest, serve));
         Ok(Self { address, desk })
     }
 
@@ -66,44 +72,8 @@ impl ExtAuthz {
     }
 }
 
-async fn accept(listener: TcpListener, port: Port, tasks: Tasks) {
-    let places = Places::new(CONNECTIONS, CONNECTIONS);
-    let mut stopped = tasks.stopped();
-    loop {
-        let next = async {
-            let one = places.free().await;
-            (listener.accept().await, one)
-        };
-        let (accepted, one) = tokio::select! {
-            next = next => next,
-            () = &mut stopped => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let ip = peer.ip().to_canonical();
-                if !(ip.is_loopback() || port.gateway.snapshot().trusted_proxies.contains(ip)) {
-                    tracing::warn!(address = %ip, "listen.ext_authz is for proxies in listen.trusted_proxies");
-                    continue;
-                }
-                let Some(place) = one.and_then(|one| places.give(one, ip, true)) else { continue };
-                let served = connection(stream, peer, port.clone(), tasks.stopped());
-                tasks.spawn("ext_authz connection", async move {
-                    served.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the port of ext_authz cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, peer: SocketAddr, port: Port, stopped: Stopped) {
-    let _open = port.open.hold();
-    let _ = stream.set_nodelay(true);
-    let authorizer = Authorizer { asking: port.asking.clone(), peer };
+async fn connection(stream: TcpStream, peer: SocketAddr, asking: Asking, stopped: Stopped) {
+    let authorizer = Authorizer { asking, peer };
     let service = AuthorizationServer::new(authorizer).max_decoding_message_size(LARGEST_CALL);
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -160,5 +130,3 @@ const QUIET: Duration = Duration::from_secs(20);
 /// How long a decision may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_ANSWER: Duration = Duration::from_secs(15);
-/// Out of file descriptors: others must close some first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
