@@ -5,6 +5,7 @@ pub mod client_ip;
 pub mod crowd;
 pub mod dial;
 pub mod forwarded;
+pub mod gather;
 pub mod hashing;
 pub mod jwks;
 pub mod listener;

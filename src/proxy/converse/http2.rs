@@ -5,12 +5,14 @@
 //! 11 MiB in all, of a client that does its worst. An idle connection holds some 20 KiB.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, OnceCell, RefCell},
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     io,
+    pin::Pin,
     rc::{Rc, Weak},
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -23,7 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, spawn_local},
     time::{MissedTickBehavior, interval},
 };
 
@@ -41,7 +43,11 @@ use super::{
     draining,
     taken::{Offer, Taken},
 };
-use crate::{config::Limits, telemetry::metrics::Counter};
+use crate::{
+    config::Limits,
+    runtime::gather::{Gathering, Outlet},
+    telemetry::metrics::Counter,
+};
 
 /// Of a request's body, what may be on its way unread: for each stream, and for all of a connection.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -66,9 +72,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     phase: &mut watch::Receiver<Phase>,
 ) -> io::Result<()> {
     let limits = worker.serving().snapshot.limits.clone();
-    let (wire, heard) = Frames::new(stream, limits.header_timeout);
-    let panics = Some(Arc::clone(&worker.gateway.metrics.panics));
-    let streams = Rc::new(Streams { panics, ..Streams::default() });
+    let (frames, heard) = Frames::new(stream, limits.header_timeout);
+    let (wire, outlet) = Gathering::new(frames);
+    let streams = Rc::new(Streams::new(Arc::clone(&worker.gateway.metrics.panics)));
     let most = usize::from(limits.header_count);
     let its_next = Rc::clone(&streams);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -76,12 +82,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let stream = Rc::new(Stream::default());
         its_next.next.replace(Some(Rc::clone(&stream)));
         as_one_reads_it(&mut request, most);
-        async move {
+        // It goes through many hands before it is begun, and would be moved by each.
+        Box::pin(async move {
             // Nothing that came in HTTP/2 goes on in another protocol.
             let (response, _) =
                 pipeline::handle(&worker, &peer, &stream.turn, request.map(Inbound::of_stream)).await;
             Ok::<_, Infallible>(response.map(|body| Taken::new(body, Rc::clone(&stream.offer))))
-        }
+        })
     });
     let serving = http(&limits, Rc::downgrade(&streams)).serve_connection(TokioIo::new(wire), service);
     let mut serving = std::pin::pin!(serving);
@@ -94,7 +101,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut last, mut quiet, mut ending) = (heard.count(), 0, false);
     loop {
         tokio::select! {
-            outcome = &mut serving => return outcome.map_err(io::Error::other),
+            outcome = poll_fn(|context| turn(serving.as_mut(), &outlet, context)) => return outcome,
             () = draining(phase), if !ending => {
                 serving.as_mut().graceful_shutdown();
                 (ending, quiet) = (true, 0);
@@ -103,7 +110,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             _ = looks.tick() => {
                 let moved = last != heard.count();
                 last = heard.count();
-                quiet = if moved || streams.are_open() { 0 } else { quiet + 1 };
+                quiet = if moved || streams.open.get() > 0 { 0 } else { quiet + 1 };
                 match quiet {
                     // It was told to go, and does not even say that it heard.
                     1.. if ending => return Ok(()),
@@ -115,6 +122,19 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
         }
+    }
+}
+
+/// Lets a connection do all that it can, and sends what that has brought in one piece.
+fn turn<S: AsyncWrite + Unpin>(
+    serving: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    outlet: &Outlet<S>,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let outcome = serving.poll(context).map_err(io::Error::other);
+    match outlet.poll_flush(context) {
+        Poll::Ready(Err(error)) if outcome.is_pending() => Poll::Ready(Err(error)),
+        _ => outcome,
     }
 }
 
@@ -169,14 +189,15 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// The streams of a connection that are being answered; they end with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Streams {
-    open: RefCell<JoinSet<()>>,
+    /// How many there are.
+    open: Cell<usize>,
     /// The one whose task is about to be made: hyper asks for the task as soon as it has called the service.
     next: RefCell<Option<Rc<Stream>>>,
     /// Those that are open, and some that were.
     seen: RefCell<Vec<Weak<Stream>>>,
-    panics: Option<Arc<Counter>>,
+    panics: Arc<Counter>,
 }
 
 /// One of them.
@@ -184,32 +205,21 @@ struct Streams {
 struct Stream {
     turn: Rc<Turn>,
     offer: Rc<Offer>,
+    /// Ends it.
+    task: OnceCell<AbortHandle>,
 }
 
 /// How many streams are remembered at least, before those that have ended are sorted out.
 const SEEN: usize = 16;
 
 impl Streams {
-    fn are_open(&self) -> bool {
-        let mut open = self.open.borrow_mut();
-        self.sort_out(&mut open);
-        !open.is_empty()
+    fn new(panics: Arc<Counter>) -> Self {
+        Self { open: Cell::default(), next: RefCell::default(), seen: RefCell::default(), panics }
     }
 
-    /// A panic takes its own stream with it, and no other.
-    fn sort_out(&self, open: &mut JoinSet<()>) {
-        while let Some(ended) = open.try_join_next() {
-            if let (Err(error), Some(panics)) = (ended, &self.panics)
-                && error.is_panic()
-            {
-                panics.inc();
-            }
-        }
-    }
-
-    fn remember(&self, stream: &Rc<Stream>, open: usize) {
+    fn remember(&self, stream: &Rc<Stream>) {
         let mut seen = self.seen.borrow_mut();
-        if seen.len() > SEEN.max(2 * open) {
+        if seen.len() > SEEN.max(2 * self.open.get()) {
             seen.retain(|stream| stream.strong_count() > 0);
         }
         seen.push(Rc::downgrade(stream));
@@ -225,6 +235,36 @@ impl Streams {
     }
 }
 
+/// The connection is over.
+impl Drop for Streams {
+    fn drop(&mut self) {
+        for stream in self.seen.take().iter().filter_map(Weak::upgrade) {
+            stream.task.get().inspect(|task| task.abort());
+        }
+    }
+}
+
+/// Counts a stream as open, as long as it is there.
+struct Open(Weak<Streams>);
+
+impl Open {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.open.set(streams.open.get() + 1);
+        Self(Rc::downgrade(streams))
+    }
+}
+
+/// A panic takes its own stream with it, and no other.
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Some(streams) = self.0.upgrade() else { return };
+        streams.open.set(streams.open.get() - 1);
+        if std::thread::panicking() {
+            streams.panics.inc();
+        }
+    }
+}
+
 /// Runs them, as long as the connection is there. One that is cut off is dropped, which resets the stream.
 #[derive(Debug, Clone)]
 struct Tasks(Weak<Streams>);
@@ -233,14 +273,18 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, stream: F) {
         let Some(streams) = self.0.upgrade() else { return };
         let its = streams.next.take().unwrap_or_default();
-        let mut open = streams.open.borrow_mut();
-        streams.sort_out(&mut open);
-        streams.remember(&its, open.len());
-        open.spawn_local(async move {
+        streams.remember(&its);
+        let (open, ends) = (Open::new(&streams), Rc::clone(&its));
+        // A task is moved about as a whole.
+        let mut stream = Box::pin(stream);
+        let task = spawn_local(async move {
+            let _open = open;
             tokio::select! {
-                () = stream => {}
-                () = its.turn.is_cut() => {}
+                biased;
+                () = ends.turn.is_cut() => {}
+                () = &mut stream => {}
             }
         });
+        let _ = its.task.set(task.abort_handle());
     }
 }

@@ -27,7 +27,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{ConnectError, member::Member};
-use crate::proxy::forward::RequestBody;
+use crate::{
+    proxy::forward::RequestBody,
+    runtime::{
+        dial,
+        gather::{Gathering, Outlet},
+    },
+};
 
 /// The connections to one place.
 pub(super) struct Lines {
@@ -58,6 +64,8 @@ struct Watch {
     /// The task that knows `room` when it looks.
     looks: RefCell<Option<Waker>>,
     changed: Rc<Notify>,
+    /// What is written in one turn goes out at its end.
+    outlet: Outlet<dial::Stream>,
 }
 
 /// A connection's place for one request; given back when dropped.
@@ -165,11 +173,13 @@ impl Drop for Stream {
 
 async fn open(member: &Member, freed: &Rc<Notify>, now: u32) -> Result<Line, ConnectError> {
     let stream = member.dial().await.map_err(ConnectError::Failed)?;
+    let (stream, outlet) = Gathering::new(stream);
     let watch = Rc::new(Watch {
         room: Cell::new(0),
         ended: Cell::new(false),
         looks: RefCell::default(),
         changed: Rc::clone(freed),
+        outlet,
     });
     let handshake = Builder::new(OnThisThread(Rc::clone(&watch)))
         .timer(TokioTimer::new())
@@ -222,20 +232,22 @@ struct OnThisThread(Rc<Watch>);
 impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
     fn execute(&self, task: F) {
         let watch = Rc::clone(&self.0);
-        tokio::task::spawn_local(async move {
-            let mut task = pin!(task);
-            poll_fn(|context| {
-                let outcome = task.as_mut().poll(context);
-                // What the other side says is read in here, and nobody is told.
-                if watch.room.get() == 0
-                    && let Some(looks) = watch.looks.take()
-                {
-                    looks.wake();
-                }
-                outcome
-            })
-            .await;
-        });
+        // hyper's are all as large as the largest, the connection's, and a task is moved about as a whole.
+        let mut task = Box::pin(task);
+        tokio::task::spawn_local(poll_fn(move |context| {
+            let outcome = task.as_mut().poll(context);
+            // Of all the tasks it is the one that reads which writes as well.
+            if watch.outlet.was_touched() {
+                watch.outlet.flush(context);
+            }
+            // What the other side says is read in here, and nobody is told.
+            if watch.room.get() == 0
+                && let Some(looks) = watch.looks.take()
+            {
+                looks.wake();
+            }
+            outcome
+        }));
     }
 }
 
