@@ -18,6 +18,9 @@ use crate::{
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How often the keys are counted for the metrics: a walk through an index, so not often.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
+/// Where counting takes long, the pause behind it is so many times as long: millions of keys that end are no reason to do
+/// little else.
+const PAUSE_BEHIND_COUNTING: u32 = 200;
 /// How often mails are looked for: a walk along an index, mostly of nothing.
 const DELIVER_EVERY: Duration = Duration::from_secs(1);
 /// How often keys that end soon are looked for.
@@ -85,12 +88,13 @@ const ENDED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Keeps the gauges of keys by status and by nearness of expiry.
 async fn count_keys(store: Store, clock: Clock, metrics: Arc<Metrics>) {
-    let mut tick = tokio::time::interval(COUNT_EVERY);
     loop {
-        tick.tick().await;
+        let began = clock.uptime();
         if let Err(error) = count_once(&store, &clock, &metrics).await {
             tracing::debug!(%error, "the keys could not be counted");
         }
+        let took = clock.uptime().saturating_sub(began);
+        tokio::time::sleep(COUNT_EVERY.max(took * PAUSE_BEHIND_COUNTING)).await;
     }
 }
 

@@ -48,6 +48,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "second_factors",
         sql: include_str!("migrations/0013_second_factors.sql"),
     },
+    Migration { version: 14, name: "census", sql: include_str!("migrations/0014_census.sql") },
 ];
 
 /// The schema version this program was built for.

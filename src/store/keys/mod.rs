@@ -8,6 +8,8 @@ mod write;
 
 use std::net::IpAddr;
 
+#[cfg(test)]
+pub(in crate::store) use self::list::CENSUS;
 pub use self::{
     held::{FOREIGN_PREFIX, Held, Minter, Person, digest_lookup, find, find_by_prefix, find_foreign},
     list::{Census, Filter, Listed, Page, active_families, census, find_any, has_children, is_taken, list},

@@ -1,5 +1,7 @@
 //! Keys as rows: reading, listing, counting, and damage.
 
+use sqlx::Row as _;
+
 use super::{Acme, MINUTE, NOW, Scratch, acme, add, key};
 use crate::{
     domain::{id::KeyId, key::state::Status, key::token::Digest},
@@ -181,6 +183,53 @@ async fn the_census_counts_every_key_once() {
     assert_eq!((census.by_status, census.expiring), ([2, 0, 0, 0], [2, 2, 2]));
     let census = keys::census(&mut conn, NOW.after(MINUTE * 60)).await.unwrap();
     assert_eq!((census.by_status, census.expiring), ([0, 0, 2, 0], [0, 0, 0]));
+}
+
+/// Ten million rows are gigabytes: nobody walks through them every half minute.
+#[tokio::test]
+async fn the_census_reads_no_rows() {
+    let scratch = Scratch::new().await;
+    let mut conn = scratch.store.read().await.unwrap();
+    let plan = format!("EXPLAIN QUERY PLAN {}", keys::CENSUS);
+    let steps = sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(&mut *conn).await.unwrap();
+    let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+    let walks: Vec<_> = steps.iter().filter(|step| step.contains("api_keys")).collect();
+    assert_eq!(walks.len(), 2, "{steps:?}");
+    assert!(walks.iter().all(|step| step.contains("USING COVERING INDEX")), "{steps:?}");
+    assert!(walks.iter().any(|step| step.ends_with("api_keys_dated")), "{steps:?}");
+}
+
+#[tokio::test]
+async fn the_census_tells_keys_with_an_end_from_those_without() {
+    let scratch = Scratch::new().await;
+    let acme = acme(&scratch.store).await;
+    let day = NOW.after(MINUTE).micros();
+    for (prefix, [expires, grace, revoked]) in [
+        ("active00", [None, None, None]),
+        ("active01", [Some(day), None, None]),
+        ("rotating", [None, Some(day), None]),
+        ("expired0", [Some(day), Some(NOW.micros()), None]),
+        ("revoked0", [None, None, Some(day)]),
+        ("revoked1", [Some(day), None, Some(day)]),
+    ] {
+        let key = key(acme, prefix);
+        add(&scratch.store, &key).await;
+        let mut tx = scratch.store.write().await.unwrap();
+        let dates =
+            "UPDATE api_keys SET expires_at = $2, grace_until = $3, revoked_at = $4 WHERE prefix = $1";
+        sqlx::query(dates)
+            .bind(prefix)
+            .bind(expires)
+            .bind(grace)
+            .bind(revoked)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+    let mut conn = scratch.store.read().await.unwrap();
+    let census = keys::census(&mut conn, NOW).await.unwrap();
+    assert_eq!((census.by_status, census.expiring), ([2, 1, 1, 2], [2, 2, 2]));
 }
 
 #[tokio::test]
