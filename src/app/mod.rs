@@ -11,6 +11,7 @@ pub mod explain;
 pub mod ext_authz;
 mod federation;
 pub mod handover;
+pub mod huge_pages;
 pub mod inherited;
 mod logs;
 pub mod node;

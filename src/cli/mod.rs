@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::error::Failure;
-use crate::app::core_dumps;
+use crate::app::{core_dumps, huge_pages};
 
 /// An authentication gateway: checks API keys at the edge, then gets out of the way
 #[derive(Debug, Parser)]
@@ -110,6 +110,7 @@ enum Command {
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
     core_dumps::forbid();
+    huge_pages::decline();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
