@@ -22,8 +22,8 @@ use latchgate::{
         token::{Digest, Token},
     },
     proxy::{
-        admit::admit, authenticate::key::Failure, body::Inbound, directory::Proof, gateway::Gateway,
-        peer::Peer, record::Exchange, turn::Turn, worker::Worker,
+        admit::admit, authenticate::key::Failure, body::Inbound, gateway::Gateway, peer::Peer,
+        record::Exchange, turn::Turn, worker::Worker,
     },
     telemetry::access_log::AccessLog,
 };
@@ -166,7 +166,7 @@ fn d_first_request_with_a_mac(bencher: Bencher<'_, '_>) {
 fn e_first_request_with_bcrypt(bencher: Bencher<'_, '_>) {
     let token = GROUND.token();
     let hash = KeyHash::bcrypt(token.reveal(), BCRYPT_COST).unwrap();
-    let key = GROUND.put(token, Proof { hash, mac: None, imported: false });
+    let key = GROUND.put(token, GROUND.proof(hash, None));
     bencher.with_inputs(forgetful).bench_local_refs(|gateway| wait(prove(gateway, &key.token)).is_ok());
 }
 
@@ -189,11 +189,8 @@ fn g_unknown_prefix_again(bencher: Bencher<'_, '_>) {
 /// The right prefix with a wrong secret, likewise without the wait.
 #[divan::bench(sample_count = 200, sample_size = 1000)]
 fn h_wrong_secret(bencher: Bencher<'_, '_>) {
-    let proof = Proof {
-        hash: KeyHash::bcrypt("unused", 4).unwrap(),
-        mac: Some(GROUND.mac_key.mac("another")),
-        imported: false,
-    };
+    let unused = KeyHash::bcrypt("unused", 4).unwrap();
+    let proof = GROUND.proof(unused, Some(GROUND.mac_key.mac("another")));
     let key = GROUND.put(GROUND.token(), proof);
     // Made behind the key: news of it would make the gateway forget it again.
     let gateway = forgetful();

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
 
-use std::{hint::black_box, net::IpAddr};
+use std::{hint::black_box, net::IpAddr, sync::Arc};
 
 use divan::Bencher;
 use latchgate::domain::{
-    access::{Action, Holder, Method, Networks, Principal, Target, decide},
+    access::{Action, Holder, Method, Networks, Principal, Rights, Target, decide},
     boundary::Boundary,
     id::{OrgId, ProjectId, TeamId},
     key::{
@@ -39,19 +39,21 @@ fn networks(count: u8) -> Networks {
     Networks::parse(&list).unwrap()
 }
 
-fn principal(boundary: Boundary, networks: Networks) -> Principal {
+fn principal(boundary: Boundary, projects: &[ProjectId], networks: Networks) -> Principal {
     Principal {
         method: Method::ApiKey,
         credential: "a1b2c3d4".into(),
-        team_projects: [].into(),
-        user: None,
-        role: None,
-        permissions: PermissionSet::only(NEEDED),
-        life: Life::begin(NOW, Some(NOW.after(std::time::Duration::from_secs(86_400)))),
-        holder: Holder::Present,
-        boundary,
-        networks,
+        life: Life::begin(NOW, Some(NOW.after(std::time::Duration::from_secs(86_400)))).into(),
         activity: None,
+        rights: Arc::new(Rights {
+            boundary,
+            team_projects: projects.into(),
+            user: None,
+            role: None,
+            permissions: PermissionSet::only(NEEDED),
+            holder: Holder::Present,
+            networks,
+        }),
     }
 }
 
@@ -66,7 +68,7 @@ fn measure(bencher: Bencher<'_, '_>, caller: &Principal, target: Target<'_>) {
 /// A caller that may act everywhere in its organization, by the number of networks it may come from.
 #[divan::bench(args = [0, 1, 3, 50])]
 fn decide_for_an_org(bencher: Bencher<'_, '_>, count: u8) {
-    let caller = principal(Boundary::Org(OrgId::new(NOW)), networks(count));
+    let caller = principal(Boundary::Org(OrgId::new(NOW)), &[], networks(count));
     measure(bencher, &caller, Target::default());
 }
 
@@ -77,8 +79,7 @@ fn decide_for_a_team(bencher: Bencher<'_, '_>, projects: usize) {
     let mut projects: Vec<_> = (0..projects).map(|_| ProjectId::new(NOW)).collect();
     projects.sort_unstable();
     let (team_text, project_text) = (team.to_string(), projects[projects.len() / 2].to_string());
-    let caller =
-        Principal { team_projects: projects.into(), ..principal(Boundary::Team(org, team), networks(3)) };
+    let caller = principal(Boundary::Team(org, team), &projects, networks(3));
     measure(bencher, &caller, Target { team: Some(&team_text), project: Some(&project_text) });
 }
 
@@ -87,14 +88,14 @@ fn decide_for_a_team(bencher: Bencher<'_, '_>, projects: usize) {
 fn decide_for_a_project(bencher: Bencher<'_, '_>) {
     let (org, team, project) = (OrgId::new(NOW), TeamId::new(NOW), ProjectId::new(NOW));
     let (team_text, project_text) = (team.to_string(), project.to_string());
-    let caller = principal(Boundary::Project(org, team, project), networks(3));
+    let caller = principal(Boundary::Project(org, team, project), &[], networks(3));
     measure(bencher, &caller, Target { team: Some(&team_text), project: Some(&project_text) });
 }
 
 /// A caller that is refused by its networks: all of them are looked at.
 #[divan::bench(args = [1, 50])]
 fn refuse_an_address(bencher: Bencher<'_, '_>, count: u8) {
-    let caller = principal(Boundary::Org(OrgId::new(NOW)), networks(count));
+    let caller = principal(Boundary::Org(OrgId::new(NOW)), &[], networks(count));
     let action = Action { public: false, permission: Some(NEEDED), target: Target::default() };
     let stranger = Some(IpAddr::from([203, 0, 113, 5]));
     bencher.bench(|| decide(black_box(Some(&caller)), &action, black_box(stranger), NOW).is_err());

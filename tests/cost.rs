@@ -20,8 +20,15 @@ use std::{
 };
 
 use allocation_counter::{AllocationInfo, measure};
-use latchgate::telemetry::access_log::AccessLog;
-use support::Ground;
+use latchgate::{
+    domain::{
+        id::{OrgId, TeamId, UserId},
+        key::{secret::KeyHash, token::Digest},
+    },
+    proxy::known::Known,
+    telemetry::access_log::AccessLog,
+};
+use support::{Ground, Key};
 use talk::{ANSWER, Asked, OneThread, is_whole, listen, requests, runtime, serve, upstream};
 use tokio::{
     sync::oneshot,
@@ -35,10 +42,14 @@ const WITHOUT_KEY: (f64, f64) = (15.0, 26_167.0);
 /// A connection that has had an answer and waits: bytes that are kept for it, its socket's in the kernel aside.
 const IDLE: f64 = 22_685.0;
 
+/// One of many keys of a team that are known by heart: bytes that are kept for it.
+const KNOWN: f64 = 587.0;
+
 /// How much dearer it may become, or how much cheaper, before somebody has to say so.
 const TOLERANCE: f64 = 0.05;
 const REQUESTS: u32 = 500;
 const CONNECTIONS: u32 = 200;
+const KEYS_KNOWN: usize = 10_000;
 
 #[test]
 fn a_request_with_a_key_costs_what_is_written_here() {
@@ -93,6 +104,36 @@ fn an_idle_connection_holds_what_is_written_here() {
     assert!(
         (held / IDLE - 1.0).abs() <= TOLERANCE,
         "an idle connection holds {held:.0} bytes; written are {IDLE}: write down what it holds now, if that is meant",
+    );
+}
+
+#[test]
+fn a_known_key_holds_what_is_written_here() {
+    let (ground, runtime) = (Ground::new("127.0.0.1:9"), runtime());
+    let now = ground.clock.now();
+    let (team, user) = ((OrgId::new(now), TeamId::new(now)), UserId::new(now));
+    let hash = KeyHash::bcrypt("unused", 4).unwrap();
+    let keys = (0..KEYS_KNOWN).map(|_| {
+        let token = ground.token();
+        let mac = Some(ground.mac_key.mac(token.reveal()));
+        let proof = ground.proof(hash.clone(), mac);
+        ground.put_in(token, proof, team, user, &[])
+    });
+    let keys: Vec<_> = keys.collect();
+    // All on this thread, where allocations are counted.
+    let gateway = runtime.block_on(ground.gateway_on(runtime.handle(), AccessLog::off()));
+    let (known, rules) = (Known::default(), Arc::clone(&gateway.snapshot().rules));
+    let ask = |key: &Key| {
+        let (text, address) = (key.token.reveal(), [127, 0, 0, 1].into());
+        let digest = Digest::of(text);
+        let proved = runtime.block_on(gateway.keys.prove(text, digest, &rules, address));
+        known.remember(digest, &proved.unwrap());
+    };
+    let held = measure(|| keys.iter().for_each(ask)).bytes_current as f64 / keys.len() as f64;
+    assert_eq!(gateway.cache.len()[0], keys.len() as u64);
+    assert!(
+        (held / KNOWN - 1.0).abs() <= TOLERANCE,
+        "a known key holds {held:.0} bytes; written are {KNOWN}: write down what it holds now, if that is meant",
     );
 }
 

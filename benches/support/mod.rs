@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use latchgate::{
     config::{Config, Environment},
     domain::{
-        access::{CredentialId, Holder, Method, Networks, Principal, RatePerMinute},
+        access::{CredentialId, Holder, Method, Networks, Principal, RatePerMinute, Rights},
         boundary::Boundary,
         id::{ChangeId, KeyId, OrgId, ProjectId, TeamId, UserId},
         key::{
@@ -37,7 +37,7 @@ use latchgate::{
     },
     telemetry::{access_log::AccessLog, metrics::Metrics},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Keys that are asked for at random; when the benches are only tried, not measured, few of them will do.
 pub(crate) const KEYS: usize = if cfg!(debug_assertions) { 100 } else { 10_000 };
@@ -113,10 +113,16 @@ impl Ground {
         for _ in 0..KEYS {
             let token = ground.token();
             let mac = ground.mac_key.mac(token.reveal());
-            let key = ground.put(token, Proof { hash: unused.clone(), mac: Some(mac), imported: false });
+            let proof = ground.proof(unused.clone(), Some(mac));
+            let key = ground.put(token, proof);
             ground.keys.push(key);
         }
         ground
+    }
+
+    /// What proves a key whose row has these.
+    pub(crate) fn proof(&self, hash: KeyHash, mac: Option<Mac>) -> Proof {
+        Proof::new(hash, false, mac, &self.mac_key)
     }
 
     /// A key that nobody holds.
@@ -124,27 +130,41 @@ impl Ground {
         self.config.profile.keys.shape.generate().unwrap()
     }
 
-    /// A key of which the directory knows this proof.
+    /// A key of which the directory knows this proof, in a team of its own.
     pub(crate) fn put(&self, token: Token, proof: Proof) -> Key {
         let now = self.clock.now();
-        let (org, team) = (OrgId::new(now), TeamId::new(now));
         let mut projects: Vec<_> = (0..3).map(|_| ProjectId::new(now)).collect();
         projects.sort_unstable();
+        self.put_in(token, proof, (OrgId::new(now), TeamId::new(now)), UserId::new(now), &projects)
+    }
+
+    /// A key of which the directory knows this proof, of somebody in this team.
+    pub(crate) fn put_in(
+        &self,
+        token: Token,
+        proof: Proof,
+        (org, team): (OrgId, TeamId),
+        user: UserId,
+        projects: &[ProjectId],
+    ) -> Key {
+        let now = self.clock.now();
         let permissions = &self.config.profile.permissions;
         let held = ["scan:read", "scan:trigger", "scan:manage"].map(|name| permissions.get(name).unwrap());
         let id = KeyId::new(now);
         let principal = Principal {
             method: Method::ApiKey,
             credential: token.public().into(),
-            boundary: Boundary::Team(org, team),
-            team_projects: projects.into(),
-            user: Some(UserId::new(now)),
-            role: Some("developer".into()),
-            permissions: held.into_iter().fold(PermissionSet::EMPTY, PermissionSet::with),
-            life: Life::begin(now, Some(now.after(Duration::from_secs(90 * 86_400)))),
-            holder: Holder::Present,
-            networks: Networks::parse(&["203.0.113.0/24", "2001:db8::/32", "127.0.0.0/8"]).unwrap(),
+            life: Life::begin(now, Some(now.after(Duration::from_secs(90 * 86_400)))).into(),
             activity: None,
+            rights: Arc::new(Rights {
+                boundary: Boundary::Team(org, team),
+                team_projects: projects.into(),
+                user: Some(user),
+                role: Some("developer".into()),
+                permissions: held.into_iter().fold(PermissionSet::EMPTY, PermissionSet::with),
+                holder: Holder::Present,
+                networks: Networks::parse(&["203.0.113.0/24", "2001:db8::/32", "127.0.0.0/8"]).unwrap(),
+            }),
         };
         let entry = Entry {
             id: CredentialId::Key(id),
@@ -162,8 +182,12 @@ impl Ground {
 
     /// A gateway that remembers nothing yet, and does not know how long to pace failures.
     pub(crate) async fn gateway(&self, log: AccessLog) -> Gateway {
+        self.gateway_on(self.control.handle(), log).await
+    }
+
+    /// The same; look-ups run on this runtime.
+    pub(crate) async fn gateway_on(&self, runtime: &Handle, log: AccessLog) -> Gateway {
         let directory: Arc<dyn Directory> = Arc::clone(&self.directory) as _;
-        let runtime = self.control.handle();
         let cache = Cache::new(
             Arc::clone(&directory),
             &self.config.auth,

@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     domain::{
-        access::{CredentialId, Holder, Method, Networks, Principal},
+        access::{CredentialId, Holder, Method, Networks, Principal, Rights},
         boundary::Boundary,
         id::{ChangeId, KeyId},
         key::{
-            secret::Mac,
+            secret::{Mac, MacKey},
             signing::{SigningSecret, Verifier},
             state::Life,
         },
@@ -50,6 +50,7 @@ pub struct StoreDirectory {
     /// Kept between waits, so that no news is missed while nobody waits.
     changed: tokio::sync::Mutex<watch::Receiver<ChangeId>>,
     heal: mpsc::Sender<(KeyId, Mac)>,
+    mac_key: MacKey,
     seal_key: SealKey,
     reported: Mutex<HashSet<String>>,
     metrics: Arc<Metrics>,
@@ -60,31 +61,33 @@ impl StoreDirectory {
     pub fn new(
         store: Store,
         heal: mpsc::Sender<(KeyId, Mac)>,
-        seal_key: SealKey,
+        (mac_key, seal_key): (MacKey, SealKey),
         metrics: Arc<Metrics>,
     ) -> Self {
         let changed = tokio::sync::Mutex::new(store.changed());
-        Self { store, changed, heal, seal_key, reported: Mutex::default(), metrics }
+        Self { store, changed, heal, mac_key, seal_key, reported: Mutex::default(), metrics }
     }
 
     async fn entry(&self, lookup: &Lookup, rules: &Rules) -> Result<Option<Entry>, StoreError> {
         let mut reader = self.store.read().await?;
         let key = match lookup {
             Lookup::Public(public) => keys::find_by_prefix(&mut reader, public).await?,
-            Lookup::Foreign { digest, leading } => {
-                let found = keys::find_foreign(&mut reader, digest, leading.as_str()).await?;
+            Lookup::Foreign(foreign) => {
+                let (digest, leading) = (&foreign.digest, foreign.leading.as_str());
+                let found = keys::find_foreign(&mut reader, digest, leading).await?;
                 found.into_iter().next()
             }
             Lookup::Session(token) => {
                 let held = sessions::find_by_token(&mut reader, token).await?;
                 return Ok(held.map(|held| session(held, rules)));
             }
-            Lookup::Webhook { name, org } => {
+            Lookup::Webhook(webhook) => {
+                let (name, org) = (&*webhook.name, &*webhook.org);
                 let org = match org.parse() {
                     Ok(id) => orgs::find(&mut reader, id).await?,
                     Err(_) => orgs::find_by_slug(&mut reader, org).await?,
                 };
-                return Ok(org.map(|org| webhook(name, &org, rules)));
+                return Ok(org.map(|org| called(name, &org, rules)));
             }
             Lookup::Vouched(vouched) => {
                 let person = people::find_by_email(&mut reader, &vouched.email).await?;
@@ -93,7 +96,7 @@ impl StoreDirectory {
         };
         Ok(key.map(|held| {
             let signer = held.key.security_level.signing().map(|signing| self.signer(&held.key, signing));
-            entry(held, signer, rules)
+            entry(held, signer, rules, &self.mac_key)
         }))
     }
 
@@ -209,7 +212,7 @@ pub async fn write_macs(store: Store, mut heal: mpsc::Receiver<(KeyId, Mac)>, mu
     }
 }
 
-fn entry(held: Held, signer: Option<Signer>, rules: &Rules) -> Entry {
+fn entry(held: Held, signer: Option<Signer>, rules: &Rules, mac_key: &MacKey) -> Entry {
     let standing = held.standing(&rules.profile);
     // Its projects come sorted, as a decision needs them.
     let Held { key, team_projects, rotated_at, .. } = held;
@@ -219,18 +222,20 @@ fn entry(held: Held, signer: Option<Signer>, rules: &Rules) -> Entry {
         principal: Principal {
             method: if signer.is_some() { Method::Signed } else { Method::ApiKey },
             credential: key.prefix.into(),
-            boundary: key.boundary,
-            team_projects: team_projects.into(),
-            user: key.owner,
-            role: standing.role,
-            permissions: standing.permissions,
-            life: standing.life,
-            holder: standing.holder,
-            networks: standing.networks,
+            life: standing.life.into(),
             activity: None,
+            rights: Arc::new(Rights {
+                boundary: key.boundary,
+                team_projects: team_projects.into(),
+                user: key.owner,
+                role: standing.role,
+                permissions: standing.permissions,
+                holder: standing.holder,
+                networks: standing.networks,
+            }),
         },
         rate: standing.rate.or(rules.default_rate),
-        proof: Some(Proof { hash: key.hash, mac: key.mac, imported: key.imported_at.is_some() }),
+        proof: Some(Proof::new(key.hash, key.imported_at.is_some(), key.mac, mac_key)),
         signer,
         rotated_at,
         seen_at: None,
@@ -247,15 +252,17 @@ fn session(held: sessions::Held, rules: &Rules) -> Entry {
         principal: Principal {
             method: Method::Session,
             credential: session.id.to_string().into(),
-            boundary: person.boundary,
-            team_projects: person.team_projects.into(),
-            user: Some(person.user),
-            role: standing.role,
-            permissions: standing.permissions,
-            life: session.life(),
-            holder: standing.holder,
-            networks: Networks::default(),
+            life: session.life().into(),
             activity: None,
+            rights: Arc::new(Rights {
+                boundary: person.boundary,
+                team_projects: person.team_projects.into(),
+                user: Some(person.user),
+                role: standing.role,
+                permissions: standing.permissions,
+                holder: standing.holder,
+                networks: Networks::default(),
+            }),
         },
         rate: None,
         proof: None,
@@ -274,15 +281,17 @@ fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
         principal: Principal {
             method: Method::Jwt,
             credential: vouched.credential.clone(),
-            boundary: person.boundary,
-            team_projects: person.team_projects.into(),
-            user: Some(person.user),
-            role: standing.role,
-            permissions: standing.permissions,
-            life: Life::begin(Timestamp::default(), Some(vouched.ends_at)),
-            holder: standing.holder,
-            networks: Networks::default(),
+            life: Life::begin(Timestamp::default(), Some(vouched.ends_at)).into(),
             activity: None,
+            rights: Arc::new(Rights {
+                boundary: person.boundary,
+                team_projects: person.team_projects.into(),
+                user: Some(person.user),
+                role: standing.role,
+                permissions: standing.permissions,
+                holder: standing.holder,
+                networks: Networks::default(),
+            }),
         },
         rate: None,
         proof: None,
@@ -293,7 +302,7 @@ fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
 }
 
 /// A webhook acts in its organization, and holds what every webhook holds.
-fn webhook(name: &str, org: &Org, rules: &Rules) -> Entry {
+fn called(name: &str, org: &Org, rules: &Rules) -> Entry {
     let id = CredentialId::Webhook(org.id);
     Entry {
         id,
@@ -301,15 +310,17 @@ fn webhook(name: &str, org: &Org, rules: &Rules) -> Entry {
         principal: Principal {
             method: Method::Webhook,
             credential: name.into(),
-            boundary: Boundary::Org(org.id),
-            team_projects: Box::default(),
-            user: None,
-            role: None,
-            permissions: rules.profile.received(),
-            life: Life::begin(org.created_at, None),
-            holder: Holder::Present,
-            networks: Networks::default(),
+            life: Life::begin(org.created_at, None).into(),
             activity: None,
+            rights: Arc::new(Rights {
+                boundary: Boundary::Org(org.id),
+                team_projects: Box::default(),
+                user: None,
+                role: None,
+                permissions: rules.profile.received(),
+                holder: Holder::Present,
+                networks: Networks::default(),
+            }),
         },
         rate: None,
         proof: None,

@@ -27,7 +27,7 @@ use crate::{
     },
     proxy::{
         authenticate::signed::Signer,
-        directory::{Directory, Entry, Lookup, Rules, Unavailable, lookup::Leading},
+        directory::{Directory, Entry, Lookup, Rules, Unavailable},
         headers, path,
         reject::Refusal,
         route::{Match, Routes},
@@ -102,7 +102,8 @@ pub async fn explain(
 ) -> Result<Explanation, Unavailable> {
     let (heal, _not_healed) = mpsc::channel(1);
     let seal_key = SealKey::derive(root).map_err(|error| Unavailable(error.to_string()))?;
-    let (directory, mac_key) = (StoreDirectory::new(store, heal, seal_key, metrics), MacKey::derive(root));
+    let mac_key = MacKey::derive(root);
+    let directory = StoreDirectory::new(store, heal, (mac_key.clone(), seal_key), metrics);
     let mut trace = Trace::default();
     let outcome = trace.follow(config, &directory, &mac_key, clock, question).await;
     let refusal = match outcome {
@@ -256,7 +257,7 @@ impl Trace {
             Err(_) if config.keys.accept_foreign && !shape.claims(key) => match Presented::foreign(key) {
                 Ok(presented) => {
                     self.pass("shape", "not this platform's; looked for among imported keys");
-                    (presented, Lookup::Foreign { digest: Digest::of(key), leading: Leading::of(key) })
+                    (presented, Lookup::foreign(Digest::of(key), key))
                 }
                 Err(error) => {
                     return Err(self.fail("shape", error.to_string(), Refusal::CredentialMalformed));
@@ -273,9 +274,9 @@ impl Trace {
         let (proved, how) = match &entry.proof {
             None => (false, "by nothing"),
             Some(proof) => match proof.quick(&presented, mac_key) {
-                Some(proved) if proof.needs_mac(mac_key) => (proved, "by its SHA-256"),
+                Some(proved) if proof.needs_mac() => (proved, "by its SHA-256"),
                 Some(proved) => (proved, "by the look-up MAC"),
-                None => (proof.hash.verify(&presented, proof.imported), "by bcrypt"),
+                None => (proof.slow(&presented), "by bcrypt"),
             },
         };
         if !proved {

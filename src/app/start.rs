@@ -145,8 +145,9 @@ impl App {
         let store = Store::open(&store, clock.now()).await?;
 
         let (heal, healing) = mpsc::channel(HEALING);
-        let directory: Arc<dyn Directory> =
-            Arc::new(StoreDirectory::new(store.clone(), heal, seal_key.clone(), Arc::clone(&metrics)));
+        let secrets = (mac_key.clone(), seal_key.clone());
+        let directory = StoreDirectory::new(store.clone(), heal, secrets, Arc::clone(&metrics));
+        let directory: Arc<dyn Directory> = Arc::new(directory);
         let runtime = &Handle::current();
         let (shared, time) = (Arc::clone(&directory), clock.clone());
         let cache = Cache::new(shared, &config.auth, tasks.clone(), time, &metrics, runtime);

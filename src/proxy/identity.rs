@@ -1,4 +1,7 @@
-//! The headers that tell the upstream who is calling: made once for each key, not for each request.
+//! The headers that tell the upstream who is calling: made once for each key, not for each request, and what many keys
+//! have in common of them only once.
+
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
@@ -7,25 +10,33 @@ use crate::{
     domain::{access::Principal, profile::Profile},
 };
 
-/// Name and value of each header to set. Of the configured names, those that are not here are removed.
+/// What is told of one caller. Of the configured names, those that are not here are removed.
 #[derive(Debug, Clone)]
 pub struct Identity {
+    /// What it tells like others.
+    pub shared: Arc<Shared>,
+    /// What names the credential in public, as told and as logged.
+    pub credential: HeaderValue,
+}
+
+/// What is told of all callers with the same rights.
+#[derive(Debug)]
+pub struct Shared {
     headers: Box<[(HeaderName, HeaderValue)]>,
+    /// The header for what names the credential.
+    credential: HeaderName,
     /// The organization, as logged.
     pub tenant: HeaderValue,
     /// The team, as logged.
     pub team: Option<HeaderValue>,
-    /// What names the credential in public, as logged.
-    pub credential: HeaderValue,
 }
 
-impl Identity {
-    /// Everything the upstream may know of a caller.
+impl Shared {
+    /// Everything the upstream may know of a caller but which credential it has.
     pub fn new(principal: &Principal, profile: &Profile, names: &config::Identity) -> Self {
         let boundary = &principal.boundary;
         let tenant = value(boundary.org());
         let team = boundary.team().map(value);
-        let credential = value(&principal.credential);
         let headers = [
             (&names.tenant, Some(tenant.clone())),
             (&names.team, team.clone()),
@@ -34,16 +45,43 @@ impl Identity {
             (&names.role, principal.role.as_deref().map(value)),
             (&names.scope, Some(value(boundary.kind()))),
             (&names.scopes, Some(value(profile.permissions.names(principal.permissions).join(" ")))),
-            (&names.credential, Some(credential.clone())),
             (&names.method, Some(HeaderValue::from_static(principal.method.as_str()))),
         ];
         let headers = headers.into_iter().filter_map(|(name, value)| Some((name.clone(), value?)));
-        Self { headers: headers.collect(), tenant, team, credential }
+        Self { headers: headers.collect(), credential: names.credential.clone(), tenant, team }
+    }
+}
+
+impl Identity {
+    /// Of a caller with this credential.
+    pub fn new(shared: Arc<Shared>, credential: &str) -> Self {
+        Self { shared, credential: value(credential) }
     }
 
     /// The headers.
-    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+    pub fn headers(&self) -> Headers<'_> {
+        Headers { shared: &self.shared.headers, own: Some((&self.shared.credential, &self.credential)) }
+    }
+}
+
+/// Name and value of each header to set; of nobody, none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headers<'a> {
+    shared: &'a [(HeaderName, HeaderValue)],
+    own: Option<(&'a HeaderName, &'a HeaderValue)>,
+}
+
+impl<'a> From<&'a [(HeaderName, HeaderValue)]> for Headers<'a> {
+    fn from(headers: &'a [(HeaderName, HeaderValue)]) -> Self {
+        Self { shared: headers, own: None }
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// One after the other.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        self.shared.iter().map(|(name, value)| (name, value)).chain(self.own)
     }
 }
 

@@ -112,7 +112,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         sign_in::instead(&refusal, exchange.kind(), accepted, &request, &target).unwrap_or(refusal)
     })?;
 
-    let identity = caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
+    let identity = caller.as_deref().map(|caller| caller.identity.headers()).unwrap_or_default();
     let assertion = exchange.assertion(caller.as_ref(), label)?;
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
     let hop = Hop {

@@ -169,8 +169,8 @@ impl Exchange {
     /// It comes from this key.
     pub fn proved(&mut self, record: &Record) {
         self.line.credential = Some(record.identity.credential.clone());
-        self.line.tenant = Some(record.identity.tenant.clone());
-        self.line.team.clone_from(&record.identity.team);
+        self.line.tenant = Some(record.identity.shared.tenant.clone());
+        self.line.team.clone_from(&record.identity.shared.team);
     }
 
     /// Its credential is nobody's (R002_14).

@@ -8,14 +8,17 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use governor::{
     Quota, RateLimiter, clock,
-    middleware::{NoOpMiddleware, StateInformationMiddleware},
+    middleware::NoOpMiddleware,
     nanos::Nanos,
     state::{InMemoryState, NotKeyed},
 };
@@ -26,12 +29,15 @@ use crate::{
     config,
     domain::{
         access::{CredentialId, RatePerMinute},
-        key::state::Life,
+        key::state::Term,
         time::{Clock, Timestamp},
     },
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
+const NANOS_A_MINUTE: u64 = 60_000_000_000;
+/// No time: somebody uses the limiter.
+const IN_USE: u32 = u32::MAX;
 /// Addresses and prefixes whose failures are counted at once; the longest silent ones make room.
 const FAILING_CAPACITY: u64 = 100_000;
 
@@ -58,8 +64,17 @@ impl clock::Clock for Uptime {
 /// The rate limit of one rotation chain of keys (R000_23): n a minute, and n at once.
 #[derive(Debug)]
 pub struct Limiter {
+    plan: Arc<Plan>,
+    /// In nanoseconds of uptime: when the limit is whole again (the generic cell rate algorithm).
+    whole_at: AtomicU64,
+    /// In seconds of uptime: when a tidying first found that nobody uses it.
+    idle_since: AtomicU32,
+}
+
+/// What all limits of one rate have in common.
+#[derive(Debug)]
+struct Plan {
     rate: RatePerMinute,
-    bucket: RateLimiter<NotKeyed, InMemoryState, Uptime, StateInformationMiddleware>,
     clock: Clock,
     policy: HeaderValue,
     limit: HeaderValue,
@@ -76,26 +91,46 @@ pub struct Left {
     pub retry_after: Option<u64>,
 }
 
-impl Limiter {
+impl Plan {
     fn new(rate: RatePerMinute, clock: &Clock) -> Self {
-        let bucket = RateLimiter::direct_with_clock(Quota::per_minute(rate.get()), Uptime(clock.clone()))
-            .with_middleware::<StateInformationMiddleware>();
         let policy = HeaderValue::try_from(format!("\"default\";q={rate};w=60"));
         Self {
             rate,
-            bucket,
             clock: clock.clone(),
             policy: policy.unwrap_or(HeaderValue::from_static("")),
             limit: rate.get().get().into(),
         }
     }
 
+    /// In nanoseconds: how long one request weighs, and as many as may come at once.
+    fn weights(&self) -> (u64, u64) {
+        let many = u64::from(self.rate.get().get());
+        let one = NANOS_A_MINUTE / many;
+        (one, one * many)
+    }
+}
+
+impl Limiter {
+    const fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, whole_at: AtomicU64::new(0), idle_since: AtomicU32::new(IN_USE) }
+    }
+
     /// Takes one request from the limit. The answer says what is left either way.
     pub fn take(&self) -> Left {
-        match self.bucket.check() {
-            Ok(state) => self.left(state.remaining_burst_capacity(), None),
-            Err(not_until) => {
-                let wait = not_until.wait_time_from(self.clock.uptime().into());
+        let now = u64::try_from(self.plan.clock.uptime().as_nanos()).unwrap_or(u64::MAX);
+        let (one, most) = self.plan.weights();
+        let behind = |whole_at: u64| whole_at.max(now) + one - now;
+        let taken = self.whole_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
+            let behind = behind(whole_at);
+            (behind <= most).then_some(now + behind)
+        });
+        match taken {
+            Ok(whole_at) => {
+                let remaining = (most - behind(whole_at)) / one;
+                self.left(u32::try_from(remaining).unwrap_or(u32::MAX), None)
+            }
+            Err(whole_at) => {
+                let wait = Duration::from_nanos(behind(whole_at) - most);
                 self.left(0, Some(whole_seconds(wait).max(1)))
             }
         }
@@ -104,9 +139,9 @@ impl Limiter {
     /// Tells the client where it stands (draft-ietf-httpapi-ratelimit-headers-11, and the older names).
     pub fn describe(&self, left: Left, headers: &mut HeaderMap) {
         let [text, remaining, until_full] = values(left);
-        headers.insert(RATELIMIT_POLICY, self.policy.clone());
+        headers.insert(RATELIMIT_POLICY, self.plan.policy.clone());
         headers.insert(RATELIMIT, text);
-        headers.insert(X_RATELIMIT_LIMIT, self.limit.clone());
+        headers.insert(X_RATELIMIT_LIMIT, self.plan.limit.clone());
         headers.insert(X_RATELIMIT_REMAINING, remaining);
         headers.insert(X_RATELIMIT_RESET, until_full);
         if let Some(seconds) = left.retry_after {
@@ -115,7 +150,7 @@ impl Limiter {
     }
 
     fn left(&self, remaining: u32, retry_after: Option<u64>) -> Left {
-        let rate = u64::from(self.rate.get().get());
+        let rate = u64::from(self.plan.rate.get().get());
         let spent = rate.saturating_sub(u64::from(remaining));
         Left { remaining, until_full: (spent * 60).div_ceil(rate), retry_after }
     }
@@ -156,48 +191,55 @@ impl Standing {
 #[derive(Debug)]
 pub struct Limiters {
     clock: Clock,
-    by_family: Mutex<HashMap<CredentialId, Kept>>,
+    kept: Mutex<Kept>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
-    limiter: Arc<Limiter>,
-    /// Uptime at which a tidying first found that nobody uses it.
-    idle_since: Option<Duration>,
+    by_family: HashMap<CredentialId, Arc<Limiter>>,
+    plans: HashMap<RatePerMinute, Arc<Plan>>,
 }
 
 impl Limiters {
     /// None in use yet.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, by_family: Mutex::default() }
+        Self { clock, kept: Mutex::default() }
     }
 
     /// The limiter of a chain; a new one when its rate has changed.
     pub fn of(&self, family: CredentialId, rate: RatePerMinute) -> Arc<Limiter> {
-        let fresh = || Kept { limiter: Arc::new(Limiter::new(rate, &self.clock)), idle_since: None };
         let mut kept = self.kept();
-        let entry = kept.entry(family).or_insert_with(fresh);
-        if entry.limiter.rate != rate {
-            *entry = fresh();
+        let Kept { by_family, plans } = &mut *kept;
+        if let Some(limiter) = by_family.get(&family).filter(|limiter| limiter.plan.rate == rate) {
+            limiter.idle_since.store(IN_USE, Ordering::Relaxed);
+            return Arc::clone(limiter);
         }
-        entry.idle_since = None;
-        Arc::clone(&entry.limiter)
+        let plan = plans.entry(rate).or_insert_with(|| Arc::new(Plan::new(rate, &self.clock)));
+        let limiter = Arc::new(Limiter::new(Arc::clone(plan)));
+        by_family.insert(family, Arc::clone(&limiter));
+        limiter
     }
 
     /// Drops the limiters that nobody has used for a minute: theirs is full again by then, so a new one is no gift.
     pub fn tidy(&self) {
-        let now = self.clock.uptime();
-        self.kept().retain(|_, kept| {
-            if Arc::strong_count(&kept.limiter) > 1 {
-                kept.idle_since = None;
+        let now = u32::try_from(self.clock.uptime().as_secs()).unwrap_or(IN_USE - 1);
+        let mut kept = self.kept();
+        kept.by_family.retain(|_, limiter| {
+            let idle_since = &limiter.idle_since;
+            if Arc::strong_count(limiter) > 1 {
+                idle_since.store(IN_USE, Ordering::Relaxed);
                 return true;
             }
-            now.saturating_sub(*kept.idle_since.get_or_insert(now)) < MINUTE
+            // Nobody else has it, and whoever wants it waits for the lock.
+            let since = idle_since.load(Ordering::Relaxed).min(now);
+            idle_since.store(since, Ordering::Relaxed);
+            u64::from(now - since) < MINUTE.as_secs()
         });
+        kept.plans.retain(|_, plan| Arc::strong_count(plan) > 1);
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<CredentialId, Kept>> {
-        self.by_family.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -261,9 +303,8 @@ pub struct Sunset {
 
 impl Sunset {
     /// Nothing, for a key that was not rotated.
-    pub fn new(life: &Life, rotated_at: Option<Timestamp>) -> Option<Self> {
-        let (Some(_), Some(rotated_at), Some(ends_at)) = (life.grace_until, rotated_at, life.ends_at())
-        else {
+    pub fn new(life: Term, rotated_at: Option<Timestamp>) -> Option<Self> {
+        let (true, Some(rotated_at), Some(ends_at)) = (life.is_rotating(), rotated_at, life.ends_at()) else {
             return None;
         };
         Some(Self {
@@ -338,9 +379,10 @@ fn whole_seconds(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::key::state::Life;
 
     fn limiter(per_minute: u32, clock: &Clock) -> Limiter {
-        Limiter::new(RatePerMinute::new(per_minute).unwrap(), clock)
+        Limiter::new(Arc::new(Plan::new(RatePerMinute::new(per_minute).unwrap(), clock)))
     }
 
     fn clock() -> Clock {
@@ -397,7 +439,8 @@ mod tests {
         limiters.tidy();
         clock.advance(MINUTE);
         limiters.tidy();
-        assert!(limiters.kept().is_empty());
+        let kept = limiters.kept();
+        assert!(kept.by_family.is_empty() && kept.plans.is_empty());
     }
 
     #[test]
@@ -426,9 +469,9 @@ mod tests {
         let start = Timestamp::from_micros(1_700_000_000_000_000);
         let life = Life::begin(start, None).rotate(start, Duration::from_secs(48 * 3600)).unwrap();
         let mut headers = HeaderMap::new();
-        Sunset::new(&life, Some(start)).unwrap().announce(&mut headers);
+        Sunset::new(life.into(), Some(start)).unwrap().announce(&mut headers);
         assert_eq!(headers["deprecation"], "@1700000000");
         assert_eq!(headers["sunset"], "Thu, 16 Nov 2023 22:13:20 GMT");
-        assert!(Sunset::new(&Life::begin(start, None), None).is_none());
+        assert!(Sunset::new(Life::begin(start, None).into(), None).is_none());
     }
 }

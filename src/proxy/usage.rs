@@ -118,19 +118,22 @@ impl Usage {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::proxy) mod tests {
     use std::{path::Path, sync::LazyLock};
 
     use super::*;
     use crate::{
         config::{Config, Environment},
         domain::{
-            access::{CredentialId, Holder, Method, Networks, Principal},
+            access::{CredentialId, Holder, Method, Networks, Principal, Rights},
             boundary::Boundary,
             key::state::Life,
             permission::PermissionSet,
         },
-        proxy::directory::{Entry, Lookup, Rules},
+        proxy::{
+            directory::{Entry, Lookup, Rules},
+            identity::Shared,
+        },
     };
 
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -141,19 +144,26 @@ pub(super) mod tests {
     });
 
     pub(in crate::proxy) fn key(org: OrgId) -> Arc<Record> {
+        named(org, Lookup::Public("a1b2c3d4".into()))
+    }
+
+    /// A key that is found by this.
+    pub(in crate::proxy) fn named(org: OrgId, lookup: Lookup) -> Arc<Record> {
         let id = CredentialId::Key(KeyId::new(NOW));
         let principal = Principal {
             method: Method::ApiKey,
             credential: "a1b2c3d4".into(),
-            boundary: Boundary::Org(org),
-            team_projects: Box::default(),
-            user: None,
-            role: None,
-            permissions: PermissionSet::EMPTY,
-            life: Life::begin(NOW, None),
-            holder: Holder::Present,
-            networks: Networks::default(),
+            life: Life::begin(NOW, None).into(),
             activity: None,
+            rights: Arc::new(Rights {
+                boundary: Boundary::Org(org),
+                team_projects: Box::default(),
+                user: None,
+                role: None,
+                permissions: PermissionSet::EMPTY,
+                holder: Holder::Present,
+                networks: Networks::default(),
+            }),
         };
         let entry = Entry {
             id,
@@ -165,7 +175,8 @@ pub(super) mod tests {
             rotated_at: None,
             seen_at: None,
         };
-        Arc::new(Record::new(entry, Lookup::Public("a1b2c3d4".into()), None, &RULES))
+        let words = Arc::new(Shared::new(&entry.principal, &RULES.profile, &RULES.identity));
+        Arc::new(Record::new(entry, lookup, None, words, &RULES))
     }
 
     /// What finds no room is known by number and organization: nothing is left out without a word.

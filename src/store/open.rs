@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
 const STATEMENTS_CACHED: usize = 200;
 const READERS: u32 = 4;
+/// In KiB, as SQLite wants it said: room for the tops of the indexes. The system keeps the rest of the file in memory once,
+/// not once for each connection.
+const READER_CACHE: &str = "-512";
 /// Older ones can lose committed data when a WAL is reset (fixed in 3.51.3).
 const SQLITE_REQUIRED: (u32, u32, u32) = (3, 51, 3);
 
@@ -98,7 +101,8 @@ impl Store {
                 .test_before_acquire(false)
         };
         // A slip in a reading function is an error, not a change outside any transaction.
-        let readers: SqlitePool = pool(READERS).connect_lazy_with(connect.clone().pragma("query_only", "ON"));
+        let reader = connect.clone().pragma("query_only", "ON").pragma("cache_size", READER_CACHE);
+        let readers: SqlitePool = pool(READERS).connect_lazy_with(reader);
         // When the disk is full SQLite itself ends a transaction that the driver then still believes in, and every
         // later one would fail. Such a connection is not used again.
         let writer = pool(1)

@@ -95,11 +95,11 @@ fn reaches(caller: &Principal, target: Target<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
     use crate::domain::{
-        access::{Method, Networks},
+        access::{Method, Networks, Rights},
         id::{OrgId, TeamId},
         key::state::Life,
         permission::PermissionSet,
@@ -111,16 +111,26 @@ mod tests {
         Principal {
             method: Method::ApiKey,
             credential: "a1b2c3d4".into(),
+            life: Life::begin(NOW, None).into(),
+            activity: None,
+            rights: Arc::new(rights()),
+        }
+    }
+
+    fn rights() -> Rights {
+        Rights {
             boundary: Boundary::Org(OrgId::new(NOW)),
             team_projects: [].into(),
             user: None,
             role: None,
             permissions: PermissionSet::only(Permission::new(3)),
-            life: Life::begin(NOW, None),
             holder: Holder::Present,
             networks: Networks::default(),
-            activity: None,
         }
+    }
+
+    fn with(rights: Rights) -> Principal {
+        Principal { rights: Arc::new(rights), ..anybody() }
     }
 
     fn needs(permission: Option<u8>) -> Action<'static> {
@@ -146,7 +156,7 @@ mod tests {
 
     #[test]
     fn ends_are_ends() {
-        let caller = |life| Principal { life, ..anybody() };
+        let caller = |life: Life| Principal { life: life.into(), ..anybody() };
         let alive = Life::begin(NOW, None);
         let expired = Life { expires_at: Some(NOW), ..alive };
         let revoked = alive.revoke(NOW).unwrap();
@@ -156,15 +166,14 @@ mod tests {
         assert_eq!(judge(&caller(revoked), &needs(None)), Err(Denied::Revoked));
         assert_eq!(judge(&caller(out_of_grace), &needs(None)), Err(Denied::Expired));
         assert_eq!(judge(&caller(in_grace), &needs(None)), Ok(()));
-        assert_eq!(
-            judge(&Principal { holder: Holder::Gone, ..anybody() }, &needs(None)),
-            Err(Denied::Revoked)
-        );
+        let gone = with(Rights { holder: Holder::Gone, ..rights() });
+        assert_eq!(judge(&gone, &needs(None)), Err(Denied::Revoked));
     }
 
     #[test]
     fn the_address_is_judged_before_what_the_key_could_do() {
-        let caller = Principal { networks: Networks::parse(&["198.51.100.0/24"]).unwrap(), ..anybody() };
+        let networks = Networks::parse(&["198.51.100.0/24"]).unwrap();
+        let caller = with(Rights { networks, ..rights() });
         assert_eq!(judge(&caller, &needs(Some(4))), Err(Denied::Address));
     }
 
@@ -173,9 +182,9 @@ mod tests {
         let (org, team, project) = (OrgId::new(NOW), TeamId::new(NOW), ProjectId::new(NOW));
         let (other_team, other_project) = (TeamId::new(NOW).to_string(), ProjectId::new(NOW).to_string());
         let (team_text, project_text) = (team.to_string(), project.to_string());
-        let of_team =
-            Principal { boundary: Boundary::Team(org, team), team_projects: [project].into(), ..anybody() };
-        let of_project = Principal { boundary: Boundary::Project(org, team, project), ..anybody() };
+        let boundary = Boundary::Team(org, team);
+        let of_team = with(Rights { boundary, team_projects: [project].into(), ..rights() });
+        let of_project = with(Rights { boundary: Boundary::Project(org, team, project), ..rights() });
         let of_org = anybody();
 
         let mut cases = vec![

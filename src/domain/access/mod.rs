@@ -11,5 +11,5 @@ pub use decide::{Action, Target, decide};
 pub use denied::Denied;
 pub use networks::{BadNetwork, Networks};
 pub use permit::Permit;
-pub use principal::{CredentialId, Holder, Method, Principal};
+pub use principal::{CredentialId, Holder, Method, Principal, Rights};
 pub use rate::{BadRate, RatePerMinute};

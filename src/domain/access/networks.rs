@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use ipnet::{IpNet, Ipv4Net};
 
 /// A list of networks; an empty one admits everybody.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Networks(Box<[IpNet]>);
 
 /// Text that is neither an address nor a network.

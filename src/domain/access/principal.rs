@@ -1,12 +1,12 @@
 //! Who is asking, as proved.
 
-use std::fmt;
+use std::{fmt, ops::Deref, sync::Arc};
 
 use super::Networks;
 use crate::domain::{
     boundary::Boundary,
     id::{KeyId, OrgId, ProjectId, SessionId, UserId},
-    key::state::Life,
+    key::state::Term,
     permission::PermissionSet,
     session::Activity,
     time::Timestamp,
@@ -60,7 +60,7 @@ pub enum CredentialId {
 }
 
 /// Whether the person or organization that a credential speaks for is still there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// It is.
     Present,
@@ -83,6 +83,17 @@ pub struct Principal {
     pub method: Method,
     /// What names the credential in public: a key's prefix, a session's id.
     pub credential: Box<str>,
+    /// When it ends.
+    pub life: Term,
+    /// For a session: how long it has rested.
+    pub activity: Option<Box<Activity>>,
+    /// What it may, where and for whom. Many credentials have the same, and share it.
+    pub rights: Arc<Rights>,
+}
+
+/// Whose a credential is, where it may act, and what it may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rights {
     /// Where it may act.
     pub boundary: Boundary,
     /// For a team: its projects, sorted; a project in a path must be one of them.
@@ -93,12 +104,18 @@ pub struct Principal {
     pub role: Option<Box<str>>,
     /// What it may do, implications and caps applied.
     pub permissions: PermissionSet,
-    /// When it begins and ends.
-    pub life: Life,
     /// Whether whoever it speaks for is still there.
     pub holder: Holder,
     /// From where it may be used.
     pub networks: Networks,
-    /// For a session: how long it has rested.
-    pub activity: Option<Activity>,
+}
+
+/// Its rights are its own, however many share them.
+impl Deref for Principal {
+    type Target = Rights;
+
+    #[inline]
+    fn deref(&self) -> &Rights {
+        &self.rights
+    }
 }

@@ -81,15 +81,9 @@ impl Life {
         Self { created_at, expires_at, grace_until: None, revoked_at: None }
     }
 
-    /// The status at `now`. Ends are exclusive: a key that expires at 12:00:00 is refused at 12:00:00.
+    /// The status at `now`.
     pub fn status(&self, now: Timestamp) -> Status {
-        if self.revoked_at.is_some() {
-            return Status::Revoked;
-        }
-        if self.ends_at().is_some_and(|end| now >= end) {
-            return Status::Expired;
-        }
-        if self.grace_until.is_some() { Status::Rotating } else { Status::Active }
+        Term::from(*self).status(now)
     }
 
     /// The earlier of expiry and end of grace.
@@ -114,6 +108,48 @@ impl Life {
             Status::Revoked => Err(Refused { status: Status::Revoked }),
             _ => Ok(Self { revoked_at: Some(now), ..self }),
         }
+    }
+}
+
+/// How a life ends: as much of it as a decision needs, in less room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    ends_at: Option<Timestamp>,
+    is_revoked: bool,
+    is_rotating: bool,
+}
+
+impl From<Life> for Term {
+    fn from(life: Life) -> Self {
+        Self {
+            ends_at: life.ends_at(),
+            is_revoked: life.revoked_at.is_some(),
+            is_rotating: life.grace_until.is_some(),
+        }
+    }
+}
+
+impl Term {
+    /// The status at `now`. Ends are exclusive: a key that expires at 12:00:00 is refused at 12:00:00.
+    #[inline]
+    pub fn status(&self, now: Timestamp) -> Status {
+        if self.is_revoked {
+            return Status::Revoked;
+        }
+        if self.ends_at.is_some_and(|end| now >= end) {
+            return Status::Expired;
+        }
+        if self.is_rotating { Status::Rotating } else { Status::Active }
+    }
+
+    /// The earlier of expiry and end of grace.
+    pub const fn ends_at(&self) -> Option<Timestamp> {
+        self.ends_at
+    }
+
+    /// Whether it has a successor.
+    pub const fn is_rotating(&self) -> bool {
+        self.is_rotating
     }
 }
 

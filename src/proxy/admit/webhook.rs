@@ -63,7 +63,7 @@ pub(super) async fn judge(
     let Some(proved) = proved else {
         return Err(wrong(exchange, among, Refusal::Webhook(Unproved::Invalid)));
     };
-    let lookup = Lookup::Webhook { name: Arc::clone(&proved.name), org: Arc::clone(&proved.org) };
+    let lookup = Lookup::webhook(&proved.name, &proved.org);
     let found = exchange.worker.gateway.cache.find(&lookup, rules).await;
     let found = found.map_err(|error| {
         tracing::debug!(%error, "a webhook's organization could not be looked up");

@@ -20,7 +20,7 @@ use crate::{
         time::Clock,
     },
     proxy::{
-        directory::{Cache, Directory, Lookup, Record, Rules, Unavailable, lookup::Leading},
+        directory::{Cache, Directory, Lookup, Record, Rules, Unavailable},
         misses::Misses,
         throttle::Failures,
     },
@@ -202,7 +202,7 @@ impl Keys {
             Ok(presented) => Some((presented, Lookup::Public(presented.public.into()))),
             Err(_) if self.accept_foreign && !shape.claims(text) => {
                 let presented = Presented::foreign(text).ok()?;
-                Some((presented, Lookup::Foreign { digest, leading: Leading::of(text) }))
+                Some((presented, Lookup::foreign(digest, text)))
             }
             Err(_) => None,
         }
@@ -215,18 +215,22 @@ impl Keys {
         record: &Arc<Record>,
         client: IpAddr,
     ) -> Result<bool, Overloaded> {
-        if self.cache.is_proved(&digest, record.id) {
-            return Ok(true);
-        }
         let Some(proof) = &record.proof else { return Ok(false) };
         let proved = match proof.quick(presented, &self.mac_key) {
             Some(verdict) => verdict,
-            None => self.verify_slowly(presented, digest, record, client).await?,
+            None if self.cache.is_proved(&digest, record.id) => true,
+            None => {
+                let proved = self.verify_slowly(presented, digest, record, client).await?;
+                if proved {
+                    self.cache.proved(digest, record.id);
+                }
+                proved
+            }
         };
         if proved {
-            self.cache.proved(digest, record);
+            self.cache.keep(record);
             if let CredentialId::Key(key) = record.id
-                && proof.needs_mac(&self.mac_key)
+                && record.wants_mac()
             {
                 self.directory.heal(key, self.mac_key.mac(presented.text));
             }
@@ -256,10 +260,7 @@ impl Keys {
                         public: &text[..public.min(text.len())],
                         secret: &text[text.len() - secret..],
                     };
-                    let proved = record
-                        .proof
-                        .as_ref()
-                        .is_some_and(|proof| proof.hash.verify(&presented, proof.imported));
+                    let proved = record.proof.as_ref().is_some_and(|proof| proof.slow(&presented));
                     pace.measured(clock.uptime().saturating_sub(began));
                     proved
                 };

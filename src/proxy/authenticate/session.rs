@@ -37,7 +37,7 @@ impl Sessions {
         let Ok(digest) = SessionToken::read(text) else {
             return Err(self.wrong(client, Failure::Malformed));
         };
-        let lookup = Lookup::Session(digest);
+        let lookup = Lookup::Session(Box::new(digest));
         let record = self.cache.find(&lookup, rules).await.map_err(Failure::Store)?;
         match record {
             // Another node may have seen it since.

@@ -81,7 +81,7 @@ impl Signatures {
         let lookup = Lookup::Public(claim.keyid.clone());
         let record = self.cache.find(&lookup, rules).await.map_err(Failure::Store)?;
         let prefix = claim.keyid.clone();
-        match record.as_ref().and_then(|record| record.signer.as_ref()) {
+        match record.as_ref().and_then(|record| record.signer.as_deref()) {
             Some(Signer::Ready(verifier)) if claim.is_timely(now) && claim.is_made_by(verifier) => {
                 return record.ok_or(Failure::Invalid { prefix });
             }

@@ -84,9 +84,9 @@ impl Allowed {
 
     /// Who it is.
     fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let identity = self.caller.as_deref().map_or(&[][..], |caller| caller.identity.headers());
+        let identity = self.caller.as_deref().map(|caller| caller.identity.headers()).unwrap_or_default();
         let assertion = self.assertion.iter().map(|token| (X_LATCHGATE_ASSERTION, token.clone()));
-        identity.iter().cloned().chain(assertion)
+        identity.iter().map(|(name, value)| (name.clone(), value.clone())).chain(assertion)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What this node remembers of the directory.
 //!
 //! Two memories with different lives. That a secret is the secret of a key (`proofs`) is true for ever, because
-//! a key's hash never changes. What a key or a session may do (`keys`, `sessions`) is true until the change feed names
-//! it. Neither has a time to live: freshness belongs to the node, which knows when it last heard the feed (`feed.rs`).
+//! a key's hash never changes; it is remembered where only bcrypt could tell. What a key or a session may do (`keys`,
+//! `sessions`) is true until the change feed names it. Neither has a time to live: freshness belongs to the node, which
+//! knows when it last heard the feed (`feed.rs`).
 //!
 //! A record that was being read while the feed moved is used for the request that asked, and not remembered:
 //! remembering it could bring a revoked key back.
@@ -17,8 +18,10 @@ use tokio::{
 use super::{
     Changes, Directory, Entry, Lookup, Record, Rules, Unavailable,
     activity::Activities,
+    alike::Alike,
     feed::{Feed, Freshness},
     registry::Registry,
+    shelf::Shelf,
 };
 use crate::{
     config,
@@ -53,10 +56,11 @@ pub struct Cache(Arc<Shared>);
 struct Shared {
     directory: Arc<dyn Directory>,
     clock: Clock,
-    keys: moka::sync::Cache<Lookup, Arc<Record>>,
+    keys: Shelf,
     unknown: moka::sync::Cache<Lookup, ChangeId>,
-    sessions: moka::sync::Cache<Lookup, Arc<Record>>,
+    sessions: Shelf,
     proofs: moka::sync::Cache<Digest, CredentialId>,
+    alike: Alike,
     activities: Activities,
     registry: Registry,
     limiters: Limiters,
@@ -85,10 +89,11 @@ impl Cache {
         let capacity = settings.cache_capacity.get();
         Self(Arc::new(Shared {
             directory,
-            keys: moka::sync::Cache::new(capacity),
+            keys: Shelf::new(capacity),
             unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY),
-            sessions: moka::sync::Cache::new(capacity),
+            sessions: Shelf::new(capacity),
             proofs: moka::sync::Cache::new(capacity),
+            alike: Alike::default(),
             activities: Activities::default(),
             registry: Registry::default(),
             limiters: Limiters::new(clock.clone()),
@@ -109,7 +114,7 @@ impl Cache {
     pub async fn find(&self, lookup: &Lookup, rules: &Arc<Rules>) -> Loaded {
         self.freshen().await?;
         let (memory, metrics) = self.memory(lookup);
-        if let Some(record) = memory.get(lookup)
+        if let Some(record) = memory.find(lookup)
             && record.is_live(rules.generation)
         {
             metrics.hit.inc();
@@ -138,7 +143,7 @@ impl Cache {
         self.0.activities.written(batch);
     }
 
-    /// Whether this credential was proved to be this key's before.
+    /// Whether this credential was proved to be this key's before, where proving it takes long.
     pub fn is_proved(&self, credential: &Digest, key: CredentialId) -> bool {
         let proved = self.0.proofs.get(credential) == Some(key);
         if proved { &self.0.proof_metrics.hit } else { &self.0.proof_metrics.miss }.inc();
@@ -154,11 +159,17 @@ impl Cache {
         }
     }
 
-    /// Remembers that this credential is this key's, and the key with it.
-    pub fn proved(&self, credential: Digest, record: &Arc<Record>) {
+    /// Remembers that this credential is this key's: for what only bcrypt can tell.
+    pub fn proved(&self, credential: Digest, key: CredentialId) {
         self.0.proof_metrics.insert.inc();
-        self.0.proofs.insert(credential, record.id);
-        self.remember(record);
+        self.0.proofs.insert(credential, key);
+    }
+
+    /// Remembers a foreign key, once it is proved: its name is chosen by whoever sends it.
+    pub fn keep(&self, record: &Arc<Record>) {
+        if matches!(record.lookup, Lookup::Foreign(_)) {
+            self.remember(record);
+        }
     }
 
     /// Makes sure that the node heard the feed lately enough to answer from memory.
@@ -205,17 +216,15 @@ impl Cache {
     pub fn len(&self) -> [u64; 3] {
         let Shared { keys, sessions, proofs, .. } = &*self.0;
         // What was put in or taken out last is counted late unless somebody asks for it.
-        keys.run_pending_tasks();
-        sessions.run_pending_tasks();
         proofs.run_pending_tasks();
-        [keys.entry_count(), sessions.entry_count(), proofs.entry_count()]
+        [keys.len(), sessions.len(), proofs.entry_count()]
     }
 
     /// Ends all that speaks for people by somebody else's word: a key that vouched for some of it is gone.
     pub fn end_vouched(&self) {
         for record in self.0.registry.end_vouched() {
             let (memory, metrics) = self.memory(&record.lookup);
-            memory.invalidate(&record.lookup);
+            memory.remove(&record.lookup);
             metrics.evict.inc();
         }
     }
@@ -263,7 +272,7 @@ impl Cache {
                 for change in changed {
                     for record in shared.registry.end(change.subject) {
                         let (memory, metrics) = self.memory(&record.lookup);
-                        memory.invalidate(&record.lookup);
+                        memory.remove(&record.lookup);
                         metrics.evict.inc();
                     }
                     shared.metrics.store.revocation_lag.observe(shared.clock.now().since(change.at));
@@ -312,7 +321,7 @@ impl Cache {
             let seen = shared.feed.position();
             let Some(entry) = shared.directory.find(lookup, rules).await? else {
                 // That there is a new organization is no news of the feed.
-                if shared.feed.position() == seen && !matches!(lookup, Lookup::Webhook { .. }) {
+                if shared.feed.position() == seen && !matches!(lookup, Lookup::Webhook(_)) {
                     shared.unknown.insert(lookup.clone(), seen);
                 }
                 return Ok(None);
@@ -321,7 +330,7 @@ impl Cache {
             // Registered before the feed is looked at again: a change from here on ends the record itself.
             shared.registry.add(&record);
             if shared.feed.position() == seen {
-                if !matches!(lookup, Lookup::Foreign { .. }) {
+                if !matches!(lookup, Lookup::Foreign(_)) {
                     self.remember(&record);
                 }
                 return Ok(Some(record));
@@ -337,23 +346,23 @@ impl Cache {
         let limiter = entry.rate.map(|rate| self.0.limiters.of(entry.family, rate));
         if let (CredentialId::Session(session), Some(stored)) = (entry.id, entry.seen_at) {
             let last = self.0.activities.of(session, stored);
-            entry.principal.activity = Some(Activity { last, idle: rules.sessions.idle });
+            entry.principal.activity = Some(Box::new(Activity { last, idle: rules.sessions.idle }));
         }
-        Record::new(entry, lookup.clone(), limiter, rules)
+        let words = self.0.alike.join(&mut entry.principal, rules);
+        Record::new(entry, lookup.clone(), limiter, words, rules)
     }
 
-    /// A foreign key is remembered only once proved, because its name is chosen by whoever sends it.
     fn remember(&self, record: &Arc<Record>) {
         let (memory, metrics) = self.memory(&record.lookup);
         metrics.insert.inc();
-        memory.insert(record.lookup.clone(), Arc::clone(record));
+        memory.put(record);
     }
 
     /// What people bring has a space of its own, so that neither kind evicts the other.
-    fn memory(&self, lookup: &Lookup) -> (&moka::sync::Cache<Lookup, Arc<Record>>, &CacheMetrics) {
+    fn memory(&self, lookup: &Lookup) -> (&Shelf, &CacheMetrics) {
         match lookup {
             Lookup::Session(_) | Lookup::Vouched(_) => (&self.0.sessions, &self.0.session_metrics),
-            Lookup::Public(_) | Lookup::Foreign { .. } | Lookup::Webhook { .. } => {
+            Lookup::Public(_) | Lookup::Foreign(_) | Lookup::Webhook(_) => {
                 (&self.0.keys, &self.0.key_metrics)
             }
         }
@@ -361,8 +370,8 @@ impl Cache {
 
     fn forget_everything(&self) {
         self.0.registry.end_everything();
-        self.0.keys.invalidate_all();
-        self.0.sessions.invalidate_all();
+        self.0.keys.clear();
+        self.0.sessions.clear();
         self.0.unknown.invalidate_all();
     }
 }

@@ -10,33 +10,51 @@ pub enum Lookup {
     /// The public characters of a key of the platform's own shape.
     Public(Box<str>),
     /// A key of a foreign shape: by its digest, or by characters with which an imported key begins.
-    Foreign {
-        /// SHA-256 of the whole key.
-        digest: Digest,
-        /// Its first characters.
-        leading: Leading,
-    },
+    Foreign(Box<Foreign>),
     /// A session: by the SHA-256 of its token, which only its bearer has.
-    Session(Digest),
+    Session(Box<Digest>),
     /// A person, for whom somebody else's token speaks.
     Vouched(Arc<Vouched>),
     /// The organization for which a webhook calls.
-    Webhook {
-        /// The webhook's name.
-        name: Arc<str>,
-        /// The organization, by slug or id.
-        org: Arc<str>,
-    },
+    Webhook(Box<Webhook>),
+}
+
+/// What is looked for of a key of a foreign shape.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Foreign {
+    /// SHA-256 of the whole key.
+    pub digest: Digest,
+    /// Its first characters.
+    pub leading: Leading,
+}
+
+/// A webhook and whom it calls for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Webhook {
+    /// The webhook's name.
+    pub name: Arc<str>,
+    /// The organization, by slug or id.
+    pub org: Arc<str>,
 }
 
 impl Lookup {
+    /// That of a key of a foreign shape, which is printable ASCII.
+    pub fn foreign(digest: Digest, key: &str) -> Self {
+        Self::Foreign(Box::new(Foreign { digest, leading: Leading::of(key) }))
+    }
+
+    /// That of a webhook of this name, for this organization.
+    pub fn webhook(name: &Arc<str>, org: &Arc<str>) -> Self {
+        Self::Webhook(Box::new(Webhook { name: Arc::clone(name), org: Arc::clone(org) }))
+    }
+
     /// What failures are counted against: what was sent, never what was found. A budget that only keys have would tell
     /// which exist.
     pub(in crate::proxy) fn named(&self) -> Option<&str> {
         match self {
             Self::Public(public) => Some(public),
-            Self::Foreign { leading, .. } => Some(leading.as_str()),
-            Self::Session(_) | Self::Vouched(_) | Self::Webhook { .. } => None,
+            Self::Foreign(foreign) => Some(foreign.leading.as_str()),
+            Self::Session(_) | Self::Vouched(_) | Self::Webhook(_) => None,
         }
     }
 }

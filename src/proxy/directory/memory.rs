@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Answer, Change, Changes, Directory, Entry, Lookup, Rules, Subject};
+use super::{Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject};
 use crate::{
     domain::{
         access::CredentialId,
@@ -83,7 +83,7 @@ impl Directory for MemoryDirectory {
             .values_mut()
             .filter(|entry| entry.id == CredentialId::Key(key))
             .filter_map(|entry| entry.proof.as_mut())
-            .for_each(|proof| proof.mac = Some(mac));
+            .for_each(|proof| *proof = Proof::Mac(mac));
     }
 }
 

@@ -4,6 +4,7 @@
 //! change feed. A secret's proof never grows old, the state of a key does: see [`cache`].
 
 mod activity;
+mod alike;
 pub mod cache;
 mod feed;
 pub mod follow;
@@ -12,6 +13,7 @@ pub mod memory;
 mod record;
 mod registry;
 mod rules;
+mod shelf;
 
 use std::{future::Future, pin::Pin};
 

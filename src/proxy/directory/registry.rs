@@ -20,7 +20,10 @@ pub(super) struct Registry(Mutex<Index>);
 
 #[derive(Default)]
 struct Index {
-    records: HashMap<CredentialId, Vec<Weak<Record>>>,
+    /// The newest record of each credential.
+    records: HashMap<CredentialId, Weak<Record>>,
+    /// Older ones that somebody may still hold.
+    older: HashMap<CredentialId, Vec<Weak<Record>>>,
     orgs: HashMap<OrgId, HashSet<CredentialId>>,
     added: usize,
 }
@@ -29,7 +32,10 @@ impl Registry {
     /// From now on, changes reach this record.
     pub(super) fn add(&self, record: &Arc<Record>) {
         let mut index = self.index();
-        index.records.entry(record.id).or_default().push(Arc::downgrade(record));
+        let older = index.records.insert(record.id, Arc::downgrade(record));
+        if let Some(older) = older.filter(|older| older.strong_count() > 0) {
+            index.older.entry(record.id).or_default().push(older);
+        }
         index.orgs.entry(record.principal.boundary.org()).or_default().insert(record.id);
         index.added += 1;
         if index.added >= SWEEP_AFTER.max(index.records.len()) {
@@ -44,22 +50,21 @@ impl Registry {
             Subject::Credential(id) => vec![id],
             Subject::Org(org) => index.orgs.remove(&org).into_iter().flatten().collect(),
         };
-        named.iter().filter_map(|id| index.records.remove(id)).flat_map(|records| end_all(&records)).collect()
+        named.into_iter().flat_map(|id| index.end(id)).collect()
     }
 
     /// Ends what speaks for people by somebody else's word, and returns what was ended.
     pub(super) fn end_vouched(&self) -> Vec<Arc<Record>> {
         let mut index = self.index();
-        let vouched = index.records.extract_if(|id, _| matches!(id, CredentialId::Person(_)));
-        vouched.flat_map(|(_, records)| end_all(&records)).collect()
+        let ids = index.records.keys().filter(|id| matches!(id, CredentialId::Person(_)));
+        let vouched: Vec<_> = ids.copied().collect();
+        vouched.into_iter().flat_map(|id| index.end(id)).collect()
     }
 
     /// Ends everything.
     pub(super) fn end_everything(&self) {
         let index = std::mem::take(&mut *self.index());
-        for records in index.records.values() {
-            end_all(records);
-        }
+        end_all(index.records.values().chain(index.older.values().flatten()));
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -68,14 +73,20 @@ impl Registry {
 }
 
 impl Index {
+    fn end(&mut self, id: CredentialId) -> Vec<Arc<Record>> {
+        let older = self.older.remove(&id);
+        end_all(self.records.remove(&id).iter().chain(older.iter().flatten()))
+    }
+
     /// Costs as much as was added since the last sweep, so additions stay cheap on average.
     fn sweep(&mut self) {
         self.added = 0;
-        self.records.retain(|_, records| {
+        self.older.retain(|_, records| {
             records.retain(|record| record.strong_count() > 0);
             !records.is_empty()
         });
-        let Self { records, orgs, .. } = self;
+        let Self { records, older, orgs, .. } = self;
+        records.retain(|id, record| record.strong_count() > 0 || older.contains_key(id));
         orgs.retain(|_, members| {
             members.retain(|id| records.contains_key(id));
             !members.is_empty()
@@ -83,8 +94,8 @@ impl Index {
     }
 }
 
-fn end_all(records: &[Weak<Record>]) -> Vec<Arc<Record>> {
-    let records: Vec<_> = records.iter().filter_map(Weak::upgrade).collect();
+fn end_all<'a>(records: impl Iterator<Item = &'a Weak<Record>>) -> Vec<Arc<Record>> {
+    let records: Vec<_> = records.filter_map(Weak::upgrade).collect();
     for record in &records {
         record.end();
     }

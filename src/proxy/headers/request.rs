@@ -6,7 +6,10 @@ use http::{
 };
 
 use super::{names::Class, rules::HeaderRules};
-use crate::{proxy::assertion::X_LATCHGATE_ASSERTION, runtime::client_ip::X_FORWARDED_FOR};
+use crate::{
+    proxy::{assertion::X_LATCHGATE_ASSERTION, identity::Headers},
+    runtime::client_ip::X_FORWARDED_FOR,
+};
 
 /// What the gateway knows about a request and its upstream is told.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +25,7 @@ pub struct Hop<'a> {
     /// From [`RequestIds`](super::RequestIds).
     pub request_id: &'a HeaderValue,
     /// Who is calling: headers to set. Those of the configuration that are not here stay absent.
-    pub identity: &'a [(HeaderName, HeaderValue)],
+    pub identity: Headers<'a>,
     /// The same in a signed token, where upstreams get one.
     pub assertion: Option<&'a HeaderValue>,
 }
@@ -59,7 +62,7 @@ impl HeaderRules {
             // RFC 9110 section 10.1.4: whoever sends TE says that it is for this hop.
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
-        for (name, value) in hop.identity {
+        for (name, value) in hop.identity.iter() {
             headers.insert(name, value.clone());
         }
         if let Some(assertion) = hop.assertion {
@@ -226,6 +229,7 @@ mod tests {
     }
 
     fn hop(identity: &[(HeaderName, HeaderValue)]) -> Hop<'_> {
+        let identity = Headers::from(identity);
         Hop {
             peer: &PEER,
             peer_trusted: false,

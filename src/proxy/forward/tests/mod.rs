@@ -35,6 +35,7 @@ use crate::{
     proxy::{
         body::{Hold, Places},
         headers::{Hop, Pseudonym, authority},
+        identity::Headers,
         upstream::{Fleet, Upstream, Worker},
     },
     runtime::patience::Pace,
@@ -251,7 +252,7 @@ async fn serve(
         tls: false,
         client_certificate: None,
         request_id: &request_id,
-        identity: &[],
+        identity: Headers::default(),
         assertion: None,
     };
     if let Err(looping) = rules.prepare(&mut request, &hop) {
