@@ -35,17 +35,13 @@ use super::{
     places::Places,
     port::{Guest, Port, accept},
     unread::Taken,
+    watched::{Answers, Refusing, Watched, last_words},
 };
 use crate::{
     config::Limits,
     control::api::{Came, Misframed},
     domain::id::RequestId,
-    proxy::{
-        gateway::Gateway,
-        headers::authority,
-        reject::Refusal,
-        wire::{Answers, Refusing, Watched, last_words},
-    },
+    proxy::{gateway::Gateway, headers::authority, reject::Refusal},
     runtime::{
         client_ip::Connection,
         tasks::{Stopped, Tasks},

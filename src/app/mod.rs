@@ -32,6 +32,7 @@ pub mod supervisor;
 pub mod tls;
 mod unread;
 pub mod usage;
+mod watched;
 pub mod workers;
 
 pub use run::{RunError, Signals, announce, install_logging, run, runtime, serve};

@@ -30,6 +30,7 @@ use super::{
     places::Places,
     port::{Guest, Port, accept},
     unread::Taken,
+    watched::{Answers, Refusing, Watched, last_words},
 };
 use crate::{
     domain::{id::RequestId, time::Timestamp},
@@ -38,7 +39,6 @@ use crate::{
         headers::{Malformed, X_REQUEST_ID, authority},
         path::{MAX_TARGET, normal_form},
         reject::Refusal,
-        wire::{Answers, Refusing, Watched, last_words},
     },
     runtime::{
         tasks::{Stopped, Tasks},

@@ -9,14 +9,11 @@ mod taken;
 use std::{io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use tokio::{io::AsyncRead, sync::watch};
 
 use self::first::Reread;
 pub use self::first::Spoken;
-use super::{peer::Peer, server::Phase, worker::Worker};
+use super::{peer::Peer, server::Phase, wire::Stream, worker::Worker};
 
 /// How long a connection may take to send one more request when the gateway is about to end. A client that keeps a
 /// connection sends without asking whether it is still there; what is on its way when we close is lost to it.
@@ -24,7 +21,7 @@ pub(super) const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Answers the requests of a connection until it ends; an error says that it ended early. `spoken` is what was agreed on
 /// before; both kinds of HTTP are served on a connection on which nothing was.
-pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn converse<S: Stream + 'static>(
     mut stream: S,
     peer: Rc<Peer>,
     worker: Rc<Worker>,
@@ -32,19 +29,18 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     spoken: Spoken,
 ) -> io::Result<()> {
     match spoken {
-        Spoken::Http1 => http1::serve(stream, peer, worker, &phase).await,
+        Spoken::Http1 => http1::serve(Box::new(stream), Bytes::new(), peer, worker, &phase).await,
         Spoken::Http2 => Box::pin(http2::serve(stream, peer, worker, &mut phase)).await,
         Spoken::Unknown => {
             let patience = worker.serving().snapshot.limits.header_timeout;
             let Some((said, is_http2)) = first_words(&mut stream, patience, &mut phase).await? else {
                 return Ok(());
             };
-            let stream = Reread::new(said, stream);
             if is_http2 {
                 // In memory of its own: most connections have no room for it.
-                Box::pin(http2::serve(stream, peer, worker, &mut phase)).await
+                Box::pin(http2::serve(Reread::new(said, stream), peer, worker, &mut phase)).await
             } else {
-                http1::serve(stream, peer, worker, &phase).await
+                http1::serve(Box::new(stream), said, peer, worker, &phase).await
             }
         }
     }

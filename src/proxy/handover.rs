@@ -8,11 +8,10 @@ use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header::HOST};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::{
-    body::{Body, Inbound},
+    body::{Body, Carried, Inbound},
     headers::X_REQUEST_ID,
     path,
     record::Exchange,
@@ -31,7 +30,7 @@ pub trait Handover: Send + Sync {
 /// A request whose head was checked: its target is a path in normal form, its host one that it may ask for.
 pub struct Handed {
     /// As it came, but for its target and its `X-Request-Id`.
-    pub request: Request<Incoming>,
+    pub request: Request<Carried>,
     /// Its target as it came: what is signed is this.
     pub target: Uri,
     /// The connection that it came on.
@@ -69,8 +68,7 @@ pub async fn hand_over(
     label: Option<&Label>,
 ) -> Result<Response<Body>, Refusal> {
     let (parts, body) = request.into_parts();
-    // Bodies are held for upstreams alone.
-    let mut request = Request::from_parts(parts, body.unheld().ok_or(Refusal::BodyBroken)?);
+    let mut request = Request::from_parts(parts, Carried::of(body));
     let place = path::origin_form(asked.target, asked.rewritten).map_err(|_| Refusal::PathAmbiguous)?;
     *request.uri_mut() = place;
     // An absolute target outweighs the header, also for whoever reads the header next.

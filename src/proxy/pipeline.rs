@@ -9,16 +9,16 @@
 use std::{borrow::Cow, rc::Rc};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
 use http_body::Body as _;
 
 use super::{
     admit::{Admitted, admit},
     body::{Body, Inbound},
     decide,
-    forward::{self, BodyLimits, Sent},
-    handover::{Asked, hand_over},
-    headers::{self, Hop},
+    forward::{self, Asked, BodyLimits, Sent},
+    handover::{self, hand_over},
+    headers::{self, HeaderRules, Hop, Lines, LoopDetected},
     path,
     peer::Peer,
     record::{Exchange, Recorded},
@@ -29,14 +29,16 @@ use super::{
     turn::Turn,
     worker::Worker,
 };
-use crate::runtime::patience::Pace;
+use crate::{config::Protocol, runtime::patience::Pace};
 
-/// Answers one request. With a tunnel, its connection goes on in another protocol once the answer is out.
+/// Answers one request; what the gateway says on every answer goes into `lines`, and belongs to its head. With a tunnel,
+/// its connection goes on in another protocol once the answer is out.
 pub async fn handle(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
     turn: &Rc<Turn>,
     request: Request<Inbound>,
+    lines: &mut impl Lines,
 ) -> (Response<Recorded<Body>>, Option<Tunnel>) {
     // It goes a long way, and would be moved at each step.
     let mut exchange = Box::new(Exchange::begin(worker, peer, turn, &request));
@@ -46,10 +48,10 @@ pub async fn handle(
     if is_head {
         without_body(&mut response);
     }
-    exchange.answer(response)
+    exchange.answer(response, lines)
 }
 
-/// The answer to a HEAD says how long the body would be. hyper leaves it out in HTTP/1 alone.
+/// The answer to a HEAD says how long the body would be.
 fn without_body(response: &mut Response<Body>) {
     if let Body::Own(body) = response.body() {
         let length = body.size_hint().exact();
@@ -76,7 +78,8 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     match Reserved::find(&path, request.method())? {
         Some(Reserved::WhoAmI) => {
             headers::translate(request.headers_mut(), &exchange.client, &snapshot.trusted_proxies);
-            let admitted = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request).await?;
+            let admitting = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request);
+            let admitted = Box::pin(admitting).await?;
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
             return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
         }
@@ -88,7 +91,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         Some(Reserved::Decide(form)) => return Ok(Box::pin(decide::answer(exchange, request, form)).await),
         Some(Reserved::Page) => {
             snapshot.is_asked_for(host)?;
-            let asked = Asked { target: &target, rewritten };
+            let asked = handover::Asked { target: &target, rewritten };
             return Box::pin(hand_over(exchange, request, asked, None)).await;
         }
         None => {}
@@ -101,7 +104,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         if matched.route.host.is_none() {
             snapshot.is_asked_for(host)?;
         }
-        let asked = Asked { target: &target, rewritten };
+        let asked = handover::Asked { target: &target, rewritten };
         return Box::pin(hand_over(exchange, request, asked, Some(label))).await;
     };
 
@@ -115,6 +118,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     let identity = caller.as_deref().map(|caller| caller.identity.headers()).unwrap_or_default();
     let assertion = exchange.assertion(caller.as_ref(), label)?;
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
+    let protocols = headers::wanted_protocols(&request);
     let hop = Hop {
         peer: &exchange.peer.text,
         peer_trusted,
@@ -123,12 +127,9 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         request_id: &request_id,
         identity,
         assertion: assertion.as_ref(),
+        protocols: protocols.as_ref(),
     };
-    let protocols = headers::wanted_protocols(&request);
-    serving.headers.prepare(&mut request, &hop)?;
-    if let Some(protocols) = protocols {
-        headers::ask_for_protocols(request.headers_mut(), protocols);
-    }
+    let said = said(&mut request, &hop, &serving.headers, upstream.config().protocol)?;
     *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 
     let limits = BodyLimits {
@@ -139,7 +140,8 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     let (on_end, sent) = exchange.forwarded(label);
     let is_known = caller.is_some();
     exchange.let_in(caller, matched.action.permission);
-    let answer = forward::send(upstream, permit, request, limits, &serving.headers, on_end).await?;
+    let asked = Asked { request, said, protocols };
+    let answer = forward::send(upstream, permit, asked, limits, &serving.headers, on_end).await?;
     exchange.answered_by(label, sent);
     Ok(match answer {
         Sent::Answer(mut response) => {
@@ -154,6 +156,29 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         }
     })
 }
+
+/// Edits the request's headers; what the gateway says is text where the upstream speaks HTTP/1.1.
+fn said(
+    request: &mut Request<Inbound>,
+    hop: &Hop<'_>,
+    rules: &HeaderRules,
+    protocol: Protocol,
+) -> Result<Vec<u8>, LoopDetected> {
+    if protocol == Protocol::H2 {
+        let mut said = HeaderMap::new();
+        rules.prepare(request, hop, &mut said)?;
+        for (name, value) in &said {
+            request.headers_mut().append(name, value.clone());
+        }
+        return Ok(Vec::new());
+    }
+    let mut said = Vec::with_capacity(USUAL_LINES);
+    rules.prepare(request, hop, &mut said)?;
+    Ok(said)
+}
+
+/// Room for nearly everything that the gateway says to an upstream, in bytes.
+const USUAL_LINES: usize = 768;
 
 /// Answers a question about the gateway itself (RFC 9110 section 9.3.7): what each path takes, only the path tells.
 fn capabilities() -> Response<Body> {

@@ -18,7 +18,7 @@ use super::{
     body::{Hold, Inbound},
     directory::Record,
     forward::{End, Ended, Far},
-    headers::X_REQUEST_ID,
+    headers::{Lines, X_REQUEST_ID},
     peer::Peer,
     reject::Refusal,
     snapshot::Label,
@@ -254,13 +254,19 @@ impl Exchange {
         refusal.response(&self.serving.snapshot.rules.profile, &self.request_id())
     }
 
-    /// It is answered; what remains is to see the answer out, or the tunnel that it opens.
+    /// It is answered; what remains is to see the answer out, or the tunnel that it opens. What is said on every answer goes
+    /// into `lines`, and nothing under the same names is left on this one.
     pub fn answer<B: Body>(
         mut self: Box<Self>,
         mut response: Response<B>,
+        lines: &mut impl Lines,
     ) -> (Response<Recorded<B>>, Option<Tunnel>) {
-        self.standing.describe(response.headers_mut());
-        response.headers_mut().insert(X_REQUEST_ID, self.request_id());
+        let headers = response.headers_mut();
+        headers.remove(X_REQUEST_ID);
+        self.standing.describe(headers, lines);
+        if let Some(id) = &self.line.request_id {
+            lines.say(&X_REQUEST_ID, id);
+        }
         self.answered = true;
         self.line.status = response.status();
         self.line.bytes_out = response.body().size_hint().exact().unwrap_or_default();
@@ -300,7 +306,7 @@ impl Drop for Exchange {
     }
 }
 
-/// A header in memory of its own. What hyper hands out are parts of the buffer that it reads into, and a record
+/// A header in memory of its own. What was read are parts of the memory that it was read into, and a record
 /// waits for the log's thread: the whole buffer, 8 KiB and more, would stay in memory with it.
 fn own_value(value: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(value.as_bytes()).ok()

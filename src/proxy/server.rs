@@ -3,9 +3,7 @@
 //! Nothing is shared with other workers but what is immutable, atomic, or a cache; so a request crosses no
 //! thread unless it must ask the store or bcrypt.
 
-use std::{
-    future::poll_fn, io::ErrorKind, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
-};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -17,6 +15,7 @@ use super::{
     converse::{LAST_REQUEST, Spoken, converse, draining},
     lasting,
     peer::Peer,
+    wire::Stream,
     worker::Worker,
 };
 use crate::{
@@ -24,7 +23,7 @@ use crate::{
         crowd::Member,
         patience::{Pace, Patient},
         proxy_protocol::{Announced, announced},
-        tls::{Door, NotMet},
+        tls::{Door, Encrypted, NotMet},
     },
     telemetry::metrics::{self, Level},
 };
@@ -204,6 +203,15 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
+impl Stream for Patient {
+    fn end_in_reset(&self) {
+        Self::end_in_reset(self);
+    }
+}
+
+/// Inside TLS an end without `close_notify` is no end.
+impl Stream for Encrypted<Patient> {}
+
 /// What is said on it is taken in by a client that keeps pace, or cut off.
 fn patient(stream: TcpStream, worker: &Worker) -> Patient {
     let limits = &worker.serving().snapshot.limits;
@@ -212,7 +220,7 @@ fn patient(stream: TcpStream, worker: &Worker) -> Patient {
 }
 
 async fn connection(
-    mut stream: Patient,
+    stream: Patient,
     peer: Peer,
     worker: Rc<Worker>,
     held: Held,
@@ -220,10 +228,7 @@ async fn connection(
 ) {
     let (ip, peer) = (peer.ip, Rc::new(peer));
     // A client that hangs up, or sends what is no HTTP, is its own affair.
-    if let Err(error) = converse(&mut stream, peer, worker, phase, Spoken::Unknown).await {
-        if error.kind() == ErrorKind::ConnectionAborted {
-            stream.end_in_reset();
-        }
+    if let Err(error) = converse(stream, peer, worker, phase, Spoken::Unknown).await {
         tracing::debug!(%error, client = %ip, "connection ended early");
     }
     drop(held);

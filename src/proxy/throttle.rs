@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    ops::Range,
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use governor::{
     Quota, RateLimiter, clock,
     middleware::NoOpMiddleware,
@@ -24,7 +23,7 @@ use governor::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 
-use super::{directory::Record, reject::Refusal};
+use super::{directory::Record, headers::Lines, reject::Refusal};
 use crate::{
     config,
     domain::{
@@ -137,15 +136,20 @@ impl Limiter {
     }
 
     /// Tells the client where it stands (draft-ietf-httpapi-ratelimit-headers-11, and the older names).
-    pub fn describe(&self, left: Left, headers: &mut HeaderMap) {
-        let [text, remaining, until_full] = values(left);
-        headers.insert(RATELIMIT_POLICY, self.plan.policy.clone());
-        headers.insert(RATELIMIT, text);
-        headers.insert(X_RATELIMIT_LIMIT, self.plan.limit.clone());
-        headers.insert(X_RATELIMIT_REMAINING, remaining);
-        headers.insert(X_RATELIMIT_RESET, until_full);
+    pub fn describe(&self, left: Left, lines: &mut impl Lines) {
+        let (remaining, until_full) = (Text::of(left.remaining.into()), Text::of(left.until_full));
+        let mut all = Text::default();
+        all.push(b"\"default\";r=");
+        all.push(&remaining);
+        all.push(b";t=");
+        all.push(&until_full);
+        lines.say(&RATELIMIT_POLICY, &self.plan.policy);
+        lines.say_text(&RATELIMIT, &all);
+        lines.say(&X_RATELIMIT_LIMIT, &self.plan.limit);
+        lines.say_text(&X_RATELIMIT_REMAINING, &remaining);
+        lines.say_text(&X_RATELIMIT_RESET, &until_full);
         if let Some(seconds) = left.retry_after {
-            headers.insert(RETRY_AFTER, seconds.into());
+            lines.say_text(&RETRY_AFTER, &Text::of(seconds));
         }
     }
 
@@ -174,14 +178,19 @@ impl Standing {
         }
     }
 
-    /// Says so on the answer.
-    pub fn describe(&self, headers: &mut HeaderMap) {
+    /// Says so on the answer that has these headers, in place of what they say of it.
+    pub fn describe(&self, headers: &mut HeaderMap, lines: &mut impl Lines) {
         let Some(caller) = &self.caller else { return };
         if let (Some(limiter), Some(left)) = (&caller.limiter, self.left) {
-            limiter.describe(left, headers);
+            take_out(
+                headers,
+                &LIMITS[..if left.retry_after.is_some() { LIMITS.len() } else { LIMITS.len() - 1 }],
+            );
+            limiter.describe(left, lines);
         }
         if let Some(sunset) = &caller.sunset {
-            sunset.announce(headers);
+            take_out(headers, &[DEPRECATION, SUNSET]);
+            sunset.announce(lines);
         }
     }
 }
@@ -314,24 +323,23 @@ impl Sunset {
     }
 
     /// Puts it on an answer.
-    pub fn announce(&self, headers: &mut HeaderMap) {
-        headers.insert(DEPRECATION, self.deprecation.clone());
-        headers.insert(SUNSET, self.sunset.clone());
+    pub fn announce(&self, lines: &mut impl Lines) {
+        lines.say(&DEPRECATION, &self.deprecation);
+        lines.say(&SUNSET, &self.sunset);
     }
 }
 
-/// What is left: all of it in one value, and the two numbers in it. Every answer carries them, so they are parts of one
-/// text in one piece of memory.
-fn values(left: Left) -> [HeaderValue; 3] {
-    let mut text = Text { bytes: [0; ROOM], length: 0 };
-    text.push(b"\"default\";r=");
-    let remaining = text.push_number(left.remaining.into());
-    text.push(b";t=");
-    let until_full = text.push_number(left.until_full);
-    let text = Bytes::from_owner(text);
-    // Digits and the signs above are header text.
-    let value = |part| HeaderValue::from_maybe_shared(part).unwrap_or(HeaderValue::from_static(""));
-    [value(text.clone()), value(text.slice(remaining)), value(text.slice(until_full))]
+/// What nobody but the gateway says of a limit; the last one only where it is over.
+const LIMITS: [HeaderName; 6] =
+    [RATELIMIT_POLICY, RATELIMIT, X_RATELIMIT_LIMIT, X_RATELIMIT_REMAINING, X_RATELIMIT_RESET, RETRY_AFTER];
+
+/// Takes these out of an answer, which hardly ever has one.
+fn take_out(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if headers.keys().any(|name| names.contains(name)) {
+        for name in names {
+            headers.remove(name);
+        }
+    }
 }
 
 /// The longest that there is: two numbers of at most 20 digits, and 16 signs.
@@ -343,16 +351,15 @@ struct Text {
     length: usize,
 }
 
-impl Text {
-    fn push(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.length += bytes.len();
-        }
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; ROOM], length: 0 }
     }
+}
 
-    /// Appends a number and says where it stands.
-    fn push_number(&mut self, number: u64) -> Range<usize> {
+impl Text {
+    /// A number.
+    fn of(number: u64) -> Self {
         let mut digits = [b'0'; 20];
         let (mut rest, mut at) = (number, digits.len());
         while rest > 0 || at == digits.len() {
@@ -360,14 +367,23 @@ impl Text {
             digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
             rest /= 10;
         }
-        let begins = self.length;
-        self.push(&digits[at..]);
-        begins..self.length
+        let mut text = Self::default();
+        text.push(&digits[at..]);
+        text
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
+        }
     }
 }
 
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
+impl Deref for Text {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 }

@@ -37,10 +37,10 @@ pub struct Turn {
 }
 
 /// Whether a connection is answering a request: from the end of its head until the last byte of the answer is
-/// written. hyper lets go of an answer when it has copied its end, which is before it writes it.
+/// written, which is after its body has come to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
-    /// Whatever is written now is hyper's own.
+    /// Nothing is.
     #[default]
     Free,
     Answering,
@@ -75,7 +75,7 @@ impl Turn {
         self.cut.get()
     }
 
-    /// Whether hyper's words are an answer of ours.
+    /// Whether an answer is under way.
     pub fn is_taken(&self) -> bool {
         matches!(self.stage.get(), Stage::Answering | Stage::Ended)
     }
@@ -152,6 +152,11 @@ impl Turn {
     /// It was answered.
     pub(super) fn asked(&self) {
         self.asked_about.set(false);
+    }
+
+    /// Whether its connection is to end when it can.
+    pub(super) fn is_to_finish(&self) -> bool {
+        self.last.get()
     }
 
     /// Completes when it is to end at once; whoever waits drops what is under way.

@@ -1,7 +1,7 @@
 //! What one worker has for itself.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::{
         Arc,
@@ -25,8 +25,9 @@ use super::{
     turn::Turns,
     upstream::{self, Upstreams},
     usage::{Deliver, Usage},
+    wire::answer::HttpDate,
 };
-use crate::telemetry::access_log::AccessRecord;
+use crate::{domain::time::Timestamp, telemetry::access_log::AccessRecord};
 
 /// One thread's share of the data plane.
 pub struct Worker {
@@ -46,6 +47,8 @@ pub struct Worker {
     pub turns: Turns,
     /// Room for bodies that are read whole.
     pub places: Places,
+    /// For answers.
+    pub date: Cell<HttpDate>,
     /// Counted up once a second, for whoever wants to know that this thread turns.
     pulse: Arc<AtomicU64>,
     place: upstream::Worker,
@@ -73,6 +76,7 @@ impl Worker {
         seed: u64,
     ) -> Self {
         let serving = Serving::new(gateway.snapshot(), place, None);
+        let date = http_date(gateway.clock.now());
         Self {
             gateway,
             known: Known::default(),
@@ -82,6 +86,7 @@ impl Worker {
             request_ids: RequestIds::new(seed),
             turns: Turns::default(),
             places: Places::default(),
+            date: Cell::new(date),
             pulse,
             place,
             serving: RefCell::new(Rc::new(serving)),
@@ -118,6 +123,7 @@ impl Worker {
     /// Once a second: hands over what was counted, lets go of what has ended.
     pub fn tick(&self) {
         self.pulse.fetch_add(1, Ordering::Relaxed);
+        self.date.set(http_date(self.gateway.clock.now()));
         self.usage.flush();
         self.known.tidy(self.gateway.generation());
         self.assertions.tidy(self.gateway.generation(), self.gateway.clock.now());
@@ -129,6 +135,12 @@ impl Worker {
         self.serving.replace(Rc::clone(&new));
         new
     }
+}
+
+/// Beyond the years that it can write it is the first of them.
+fn http_date(now: Timestamp) -> HttpDate {
+    let text = now.http_date().and_then(|date| date.as_bytes().try_into().ok());
+    text.unwrap_or(*b"Thu, 01 Jan 1970 00:00:00 GMT")
 }
 
 impl Serving {

@@ -138,10 +138,11 @@ async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Resul
         return Ok(record);
     }
     let address = address(exchange);
+    // In memory of their own: nearly every request has no room for them.
     let proved = match credential.kind {
-        Kind::Key => gateway.keys.prove(text, digest, rules, address).await,
-        Kind::Session => gateway.sessions.prove(text, rules, address, exchange.began.wall).await,
-        Kind::Token => exchange.serving.snapshot.tokens.prove(text, digest, rules, address).await,
+        Kind::Key => Box::pin(gateway.keys.prove(text, digest, rules, address)).await,
+        Kind::Session => Box::pin(gateway.sessions.prove(text, rules, address, exchange.began.wall)).await,
+        Kind::Token => Box::pin(exchange.serving.snapshot.tokens.prove(text, digest, rules, address)).await,
     };
     match proved {
         Ok(record) => {

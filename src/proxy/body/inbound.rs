@@ -20,7 +20,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::super::wire::Watch;
+pub use super::super::wire::Broken;
+use super::super::wire::Content;
 
 /// The longest body that is held.
 const LONGEST: usize = 1 << 20;
@@ -30,7 +31,7 @@ const PLACES: usize = 64;
 /// The body of a request.
 pub enum Inbound {
     /// Still with the client.
-    Streaming(Incoming, Arrival),
+    Streaming(Content),
     /// The same, on a stream of HTTP/2. One that the client breaks off with the code that means no error looks to hyper
     /// like one that has ended.
     Stream(Incoming),
@@ -39,19 +40,6 @@ pub enum Inbound {
     /// With a proxy that asks about the request and keeps its body, if it has one.
     Elsewhere,
 }
-
-/// Tells the connection that a body was taken to its end.
-pub struct Arrival {
-    /// The connection's; none where nobody asks.
-    watch: Option<Rc<Watch>>,
-    /// The request's.
-    number: u64,
-}
-
-/// A body that did not come to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body is incomplete or malformed")]
-pub struct Broken;
 
 /// A body in memory.
 #[derive(Default)]
@@ -93,26 +81,6 @@ pub enum Unheld {
 }
 
 impl Inbound {
-    /// The stream from the client; none once it was held. How much of it is taken from now on is not seen; what comes in
-    /// chunks counts as taken.
-    pub fn unheld(self) -> Option<Incoming> {
-        match self {
-            Self::Streaming(incoming, arrival) => {
-                if incoming.size_hint().exact().is_none() {
-                    arrival.ended();
-                }
-                Some(incoming)
-            }
-            Self::Stream(incoming) => Some(incoming),
-            Self::Held(_) | Self::Elsewhere => None,
-        }
-    }
-
-    /// The body of the request with this number, on a connection of HTTP/1.
-    pub fn in_turn(incoming: Incoming, watch: &Rc<Watch>, number: u64) -> Self {
-        Self::Streaming(incoming, Arrival { watch: Some(Rc::clone(watch)), number })
-    }
-
     /// The body of a request that came as a stream of HTTP/2.
     pub const fn of_stream(incoming: Incoming) -> Self {
         Self::Stream(incoming)
@@ -123,7 +91,7 @@ impl Inbound {
         match self {
             Self::Held(held) => return Ok(held.data.clone()),
             Self::Elsewhere => return Err(Unheld::Elsewhere),
-            Self::Streaming(..) | Self::Stream(_) => {}
+            Self::Streaming(_) | Self::Stream(_) => {}
         }
         let most = how.most.map_or(u64::MAX, NonZeroU64::get);
         let most = usize::try_from(most).map_or(LONGEST, |most| most.min(LONGEST));
@@ -142,12 +110,6 @@ impl Inbound {
 impl Default for Inbound {
     fn default() -> Self {
         Self::Held(Held::default())
-    }
-}
-
-impl From<Incoming> for Inbound {
-    fn from(incoming: Incoming) -> Self {
-        Self::Streaming(incoming, Arrival { watch: None, number: 0 })
     }
 }
 
@@ -186,13 +148,7 @@ impl Body for Inbound {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
-            Self::Streaming(incoming, arrival) => {
-                let polled = Pin::new(incoming).poll_frame(context);
-                if Arrival::ends_with(&polled) {
-                    arrival.ended();
-                }
-                polled.map_err(|_| Broken)
-            }
+            Self::Streaming(here) => Pin::new(here).poll_frame(context),
             Self::Stream(incoming) => match Pin::new(&mut *incoming).poll_frame(context) {
                 Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken))),
                 polled => polled.map_err(|_| Broken),
@@ -209,7 +165,8 @@ impl Body for Inbound {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Streaming(incoming, _) | Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Streaming(content) => content.is_end_stream(),
+            Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Held(held) => held.data.is_empty() && held.trailers.is_none(),
             // It may have one.
             Self::Elsewhere => false,
@@ -219,26 +176,10 @@ impl Body for Inbound {
     /// Exact for a held body, unless it has trailers: those travel with a body of unknown length alone.
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Streaming(incoming, _) | Self::Stream(incoming) => incoming.size_hint(),
+            Self::Streaming(content) => content.size_hint(),
+            Self::Stream(incoming) => incoming.size_hint(),
             Self::Held(Held { trailers: Some(_), .. }) | Self::Elsewhere => SizeHint::default(),
             Self::Held(held) => SizeHint::with_exact(held.data.len() as u64),
-        }
-    }
-}
-
-impl Arrival {
-    /// Whether this is the last of a body in chunks; of one whose length was told the connection knows.
-    fn ends_with<E>(polled: &Poll<Option<Result<Frame<Bytes>, E>>>) -> bool {
-        match polled {
-            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
-            Poll::Ready(end) => end.is_none(),
-            Poll::Pending => false,
-        }
-    }
-
-    fn ended(&self) {
-        if let Some(watch) = &self.watch {
-            watch.taken(self.number);
         }
     }
 }

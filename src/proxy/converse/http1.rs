@@ -1,152 +1,209 @@
 //! What is said in HTTP/1: requests and answers, one after the other.
 
-use std::{cell::Cell, convert::Infallible, error::Error, io, rc::Rc};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    io,
+    rc::Rc,
+    task::Poll,
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, Version, header::CONNECTION};
-use hyper::{
-    Request,
-    body::Incoming,
-    server::conn::http1::{self, Parts},
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use http::{HeaderMap, HeaderValue, Response, header::CONNECTION};
+use http_body_util::Full;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     super::{
         body::Inbound,
+        headers::X_REQUEST_ID,
         peer::Peer,
         pipeline,
         reject::Refusal,
         server::Phase,
         turn::Turn,
-        wire::{Answers, Refusing, Watched, last_words},
+        wire::{Bounds, Framing, Head, Sending, Stream, Terms, Unreadable, Unsendable, Wire, answer, room},
         worker::Worker,
     },
     LAST_REQUEST,
-    first::Reread,
 };
-use crate::config::Limits;
 
-/// hyper's own default; keeping it keeps the header table off the heap.
-const DEFAULT_HEADER_COUNT: usize = 100;
-/// The smallest head buffer that hyper takes.
-const SMALLEST_BUFFER: usize = 8192;
-/// Answers the requests of a connection until it ends; an error says that it ended early, with the kind
-/// `ConnectionAborted` when that may be all that tells half an answer from a whole one: a client of HTTP/1.0 reads
-/// until the end.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
+/// Answers the requests of a connection until it ends, beginning with what was said already; an error says that it ended
+/// early.
+pub(super) async fn serve(
+    stream: Box<dyn Stream>,
+    said: Bytes,
     peer: Rc<Peer>,
     worker: Rc<Worker>,
     phase: &watch::Receiver<Phase>,
 ) -> io::Result<()> {
-    let limits = worker.serving().snapshot.limits.clone();
     let turn = Rc::new(Turn::default());
     worker.turns.add(&turn);
     if *phase.borrow() != Phase::Running {
         turn.finish_up();
     }
-    let (wire, watch) = Watched::new(stream, limits.header_bytes.as_usize());
-    let watch = Rc::new(watch);
-    let unread = Unread { turn: Rc::clone(&turn), worker: Rc::clone(&worker), peer: Rc::clone(&peer) };
-    let wire = Refusing::new(wire, unread);
-    let its_turn = Rc::clone(&turn);
-    let closing = Rc::new(Cell::new(false));
-    let is_closing = Rc::clone(&closing);
-    let old = Rc::new(Cell::new(false));
-    let is_old = Rc::clone(&old);
-    let hatch = Rc::new(Cell::new(None));
-    let its_hatch = Rc::clone(&hatch);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let (watch, number) = (Rc::clone(&watch), watch.mark(&mut request));
-        is_old.set(request.version() < Version::HTTP_11);
-        let (worker, peer, turn) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&its_turn));
-        let (is_closing, hatch) = (Rc::clone(&is_closing), Rc::clone(&its_hatch));
-        // In memory of its own, which a connection that waits for a request does not hold.
-        Box::pin(async move {
-            let request = request.map(|body| Inbound::in_turn(body, &watch, number));
-            let (mut response, tunnel) = pipeline::handle(&worker, &peer, &turn, request).await;
-            if let Some(tunnel) = tunnel {
-                hatch.set(Some(tunnel));
-            } else if is_closing.get() || !watch.is_read(number) {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        })
-    });
-    let mut serving = http(&limits).serve_connection(TokioIo::new(wire), service);
-    let ended = |why: Box<dyn Error + Send + Sync>| {
-        let open_ended = old.get() && turn.is_taken();
-        io::Error::new(if open_ended { io::ErrorKind::ConnectionAborted } else { io::ErrorKind::Other }, why)
-    };
-    let talking = async {
-        tokio::select! {
-            biased;
-            outcome = &mut serving => outcome,
-            () = turn.is_last() => {
-                closing.set(true);
-                if let Ok(outcome) = tokio::time::timeout(LAST_REQUEST, &mut serving).await {
-                    outcome
-                } else {
-                    std::pin::Pin::new(&mut serving).graceful_shutdown();
-                    (&mut serving).await
-                }
-            }
-        }
-    };
+    let wire = Wire::new(stream, said);
+    let talk = Talk { wire, peer, worker, turn, is_old: Cell::new(false) };
     tokio::select! {
         biased;
-        outcome = talking => outcome.map_err(|error| ended(Box::new(error)))?,
-        () = turn.is_cut() => return Err(ended("the credential has ended".into())),
+        outcome = talk.go_on() => outcome,
+        () = talk.turn.is_cut() => {
+            // A client of HTTP/1.0 reads until the end: it has to tell half an answer from a whole one.
+            if talk.is_old.get() && talk.turn.is_taken() {
+                talk.wire.end_in_reset();
+            }
+            Err(io::Error::other("the credential has ended, or the client said nothing for too long"))
+        }
     }
-    if let Some(tunnel) = hatch.take() {
-        // What came behind the request was meant for whoever is there now.
-        let Parts { io, read_buf, .. } = serving.into_parts();
-        // In memory of its own: a connection that waits for a request has no room for it.
-        Box::pin(tunnel.run(Reread::new(read_buf, io.into_inner().into_inner()))).await;
-    }
-    Ok(())
 }
 
-/// What a connection says to what hyper could not read.
-struct Unread {
-    turn: Rc<Turn>,
-    worker: Rc<Worker>,
+/// A conversation.
+struct Talk {
+    wire: Rc<Wire>,
     peer: Rc<Peer>,
+    worker: Rc<Worker>,
+    turn: Rc<Turn>,
+    /// Whether the present request came in HTTP/1.0.
+    is_old: Cell<bool>,
 }
 
-impl Answers for Unread {
-    fn is_answering(&self) -> bool {
-        self.turn.is_taken()
+/// Whether there may be another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Request,
+    Goodbye,
+}
+
+impl Talk {
+    async fn go_on(&self) -> io::Result<()> {
+        loop {
+            let next = match self.head().await? {
+                None => Next::Goodbye,
+                // In memory of its own, which a connection that waits for a request does not hold.
+                Some(Ok(head)) => match Box::pin(self.answer(head)).await? {
+                    Some(next) => next,
+                    None => return Ok(()),
+                },
+                Some(Err(unreadable)) => {
+                    Box::pin(self.refuse(unreadable)).await?;
+                    Next::Goodbye
+                }
+            };
+            if next == Next::Goodbye {
+                self.turn.closes();
+                return self.wire.leave().await;
+            }
+        }
     }
 
-    fn flushed(&self) {
+    /// The head of the next request; none: there is none.
+    async fn head(&self) -> io::Result<Option<Result<Head, Unreadable>>> {
+        let limits = &self.worker.serving().snapshot.limits;
+        let bounds =
+            Bounds { bytes: limits.header_bytes.as_usize(), fields: usize::from(limits.header_count) };
+        let mut head = std::pin::pin!(self.wire.head(bounds));
+        tokio::select! {
+            biased;
+            head = &mut head => head,
+            () = self.turn.is_last() => match timeout(LAST_REQUEST, &mut head).await {
+                Ok(head) => head,
+                // How long it may still take is watched by the worker.
+                Err(_) if self.wire.has_begun() => head.await,
+                Err(_) => Ok(None),
+            },
+        }
+    }
+
+    /// Answers a request; none: the connection has become something else, which has ended.
+    async fn answer(&self, head: Head) -> io::Result<Option<Next>> {
+        let Head { request, reading, expects, terms } = head;
+        self.is_old.set(terms.is_old());
+        let content = self.wire.begin(reading, expects);
+        let request = request.map(|()| Inbound::Streaming(content));
+        let mut lines = Vec::with_capacity(USUAL_HEAD);
+        let handling = pipeline::handle(&self.worker, &self.peer, &self.turn, request, &mut lines);
+        let Some((response, tunnel)) = self.unless_gone(handling).await else {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        };
+        let is_read = self.wire.is_read() || tunnel.is_some();
+        let closes = !is_read || self.turn.is_to_finish();
+        let next = self.say(response, &lines, terms, closes).await?;
+        if let Some(tunnel) = tunnel {
+            // In memory of its own: a request has no room for it.
+            Box::pin(tunnel.run(&*self.wire)).await;
+            return Ok(None);
+        }
+        Ok(Some(next))
+    }
+
+    /// What comes of it, as long as the client is there.
+    async fn unless_gone<T>(&self, handling: impl Future<Output = T>) -> Option<T> {
+        let mut handling = std::pin::pin!(handling);
+        poll_fn(|context| match handling.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.wire.poll_gone(context).map(|()| None),
+        })
+        .await
+    }
+
+    async fn say<B>(
+        &self,
+        response: Response<B>,
+        lines: &[u8],
+        terms: Terms,
+        closes: bool,
+    ) -> io::Result<Next>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let (text, framing, keeps) = answer::write(&response, lines, terms, closes, &self.worker.date.get());
+        let (parts, body) = response.into_parts();
+        let is_open_ended = matches!(framing, Framing::Close);
+        room::keep(parts.headers);
+        let mut sending = Sending::new(text, framing, body, false);
+        let sent = self.wire.send(&mut sending).await;
+        // What is counted and logged at its end is, before the next one begins.
+        drop(sending);
+        match sent {
+            Ok(()) => {}
+            Err(Unsendable::Body) => {
+                if is_open_ended {
+                    self.wire.end_in_reset();
+                }
+                return Err(io::Error::other("the answer has no end"));
+            }
+            Err(Unsendable::Connection(error)) => return Err(error),
+        }
         self.turn.flushed();
+        self.wire.is_let_be().await;
+        if !keeps {
+            return Ok(Next::Goodbye);
+        }
+        self.wire.skip();
+        Ok(Next::Request)
     }
 
-    fn closes(&self) {
-        self.turn.closes();
-    }
-
-    fn refuse(&self, refusal: &Refusal) -> Response<Bytes> {
-        let id = self.worker.refused_unread(&self.peer, refusal);
+    /// The documented answer to what is no request, counted and logged as every other.
+    async fn refuse(&self, unreadable: Unreadable) -> io::Result<()> {
+        self.wire.lose();
+        let refusal = match unreadable {
+            Unreadable::Malformed => Refusal::Unreadable,
+            Unreadable::Version => Refusal::VersionNotSupported,
+            Unreadable::HeadTooLarge => Refusal::HeadersTooLarge,
+            Unreadable::TargetTooLong => Refusal::UriTooLong,
+        };
+        let id = self.worker.refused_unread(&self.peer, &refusal);
         let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
-        last_words(response.headers_mut(), id, self.worker.gateway.clock.now());
-        response
+        last_words(response.headers_mut(), id);
+        self.say(response.map(Full::new), b"", Terms::default(), true).await.map(drop)
     }
 }
 
-fn http(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    // How long a head may take is watched by the worker, for all of its connections at once.
-    http.header_read_timeout(None).max_buf_size(limits.header_bytes.as_usize().max(SMALLEST_BUFFER));
-    if usize::from(limits.header_count) != DEFAULT_HEADER_COUNT {
-        http.max_headers(usize::from(limits.header_count));
-    }
-    http
+/// Room for nearly everything that the gateway says on an answer, in bytes.
+const USUAL_HEAD: usize = 512;
+
+/// Nothing after what could not be read may be believed.
+fn last_words(headers: &mut HeaderMap, request_id: HeaderValue) {
+    headers.insert(X_REQUEST_ID, request_id);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }

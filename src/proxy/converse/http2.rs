@@ -85,8 +85,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         // It goes through many hands before it is begun, and would be moved by each.
         Box::pin(async move {
             // Nothing that came in HTTP/2 goes on in another protocol.
-            let (response, _) =
-                pipeline::handle(&worker, &peer, &stream.turn, request.map(Inbound::of_stream)).await;
+            let (request, mut said) = (request.map(Inbound::of_stream), HeaderMap::new());
+            let (mut response, _) = pipeline::handle(&worker, &peer, &stream.turn, request, &mut said).await;
+            response.headers_mut().extend(said);
             Ok::<_, Infallible>(response.map(|body| Taken::new(body, Rc::clone(&stream.offer))))
         })
     });

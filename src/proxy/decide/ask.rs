@@ -5,7 +5,7 @@ use std::{net::SocketAddr, rc::Rc};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
 };
 
 use super::{Allowed, Unclear, decide, question};
@@ -72,14 +72,16 @@ pub async fn ask(worker: &Rc<Worker>, asker: SocketAddr, question: Result<Questi
         Ok(allowed) => {
             let (set, remove) = edits(&exchange, &allowed, &came, cookie.as_ref());
             // Written down when it is dropped: the answer has ended.
-            let (mut parts, _) = exchange.answer(Response::new(Body::from(Bytes::new()))).0.into_parts();
-            parts.headers.remove(CACHE_CONTROL);
-            Verdict::Allowed { set, remove, answer: parts.headers }
+            let mut answer = HeaderMap::new();
+            drop(exchange.answer(Response::new(Body::from(Bytes::new())), &mut answer));
+            Verdict::Allowed { set, remove, answer }
         }
         Err(refusal) => {
             let response = exchange.refuse(&refusal);
             let body = response.body().clone();
-            let (parts, _) = exchange.answer(response.map(Body::from)).0.into_parts();
+            let mut said = HeaderMap::new();
+            let (mut parts, _) = exchange.answer(response.map(Body::from), &mut said).0.into_parts();
+            parts.headers.extend(said);
             Verdict::Refused(Response::from_parts(parts, body))
         }
     }

@@ -75,7 +75,7 @@ impl From<Fault> for ForwardError {
     }
 }
 
-/// What is wrong with the client's body. hyper breaks the upstream's connection off when it is given one, so that
+/// What is wrong with the client's body. The upstream's connection is broken off then, so that
 /// half a request never looks like a whole one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

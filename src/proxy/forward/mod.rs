@@ -26,7 +26,7 @@ use std::{
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, TRANSFER_ENCODING, WWW_AUTHENTICATE},
 };
 use http_body::Body;
 use tokio::time::sleep;
@@ -68,10 +68,17 @@ pub enum Sent<F: FnOnce(Ended)> {
     Switched(Response<()>, Far<F>),
 }
 
+/// A request as its upstream is to get it.
+pub struct Asked {
+    /// What the client said, as far as it may.
+    pub request: Request<Inbound>,
+    /// What the gateway says beside it, as lines of HTTP/1.1; towards HTTP/2 that is among the headers.
+    pub said: Vec<u8>,
+    /// The protocols that it asks to go on in.
+    pub protocols: Option<HeaderValue>,
+}
+
 /// Sends a request that was permitted, and gives the head of the answer with its body still to come.
-///
-/// One that has an `Upgrade` header asks for another protocol: with
-/// [`ask_for_protocols`](super::headers::ask_for_protocols) alone, since preparing takes the client's own out.
 ///
 /// The request's headers have been [prepared](HeaderRules::prepare) and its target is in
 /// [origin form](super::path::origin_form). The permit has done its work by being there. `on_end` is told once when
@@ -79,23 +86,23 @@ pub enum Sent<F: FnOnce(Ended)> {
 pub async fn send<F: FnOnce(Ended)>(
     upstream: &Upstream,
     _permit: Permit,
-    request: Request<Inbound>,
+    asked: Asked,
     limits: BodyLimits,
     rules: &Rc<HeaderRules>,
     on_end: F,
 ) -> Result<Sent<F>, ForwardError> {
+    let Asked { request, said, protocols } = asked;
     let most = limits.most.map_or(u64::MAX, NonZeroU64::get);
     if request.body().size_hint().lower() > most {
         return Err(ForwardError::BodyTooLarge);
     }
     let mut request = request.map(|body| RequestBody::new(body, most, limits, rules));
     frame(&mut request);
-    let wanted = request.headers().get(UPGRADE).cloned();
     let progress = request.body().progress();
     // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
     let mut single_use = binds_connection(request.headers(), AUTHORIZATION);
-    let mut response = answer(upstream, request, progress.as_deref()).await?;
-    if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status(), wanted) {
+    let mut response = answer(upstream, request, said, progress.as_deref()).await?;
+    if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status(), protocols) {
         rules.receive_switch(&mut response, &wanted)?;
         let (parts, answer) = response.into_parts();
         let far = Far::new(answer.into_connection(), upstream.config().timeouts.idle, on_end);
@@ -126,6 +133,7 @@ fn frame(request: &mut Request<RequestBody>) {
 async fn answer(
     upstream: &Upstream,
     request: Request<RequestBody>,
+    said: Vec<u8>,
     progress: Option<&Progress>,
 ) -> Result<Response<Answer>, ForwardError> {
     let patience = upstream.config().timeouts.response;
@@ -137,7 +145,7 @@ async fn answer(
     } else {
         None
     };
-    let mut message = Message::Request(request);
+    let mut message = Message::Request(request, said);
     let usual = if retries > 0 && idempotent && message.may_repeat() { Kind::Any } else { Kind::Certain };
     let mut kind = usual;
     let mut tried = Tried::default();

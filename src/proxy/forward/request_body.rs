@@ -18,7 +18,7 @@ use crate::{
     runtime::patience::{Pace, Waits},
 };
 
-/// A request body that is being forwarded; none for a request without one. hyper asks it for more only when the
+/// A request body that is being forwarded; none for a request without one. It is asked for more only when the
 /// upstream takes more.
 #[derive(Default)]
 pub struct RequestBody(Option<Upload>);
@@ -55,7 +55,7 @@ enum Stage {
     Flowing,
     /// The client has nothing more at the moment.
     Dry,
-    /// All of it is with hyper; whoever waits has not noticed yet.
+    /// All of it was taken; whoever waits has not noticed yet.
     JustFinished,
     Finished,
 }

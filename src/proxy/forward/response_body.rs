@@ -16,7 +16,7 @@ use super::request_body::Progress;
 use crate::proxy::{headers::HeaderRules, upstream::Answer};
 
 /// An answer's body that is being forwarded. It ends cleanly only where the upstream's did: everything else is an
-/// error, which makes hyper break the client's connection off, so that half an answer never looks like a whole one.
+/// error, by which the client's connection is broken off, so that half an answer never looks like a whole one.
 ///
 /// When it ends, one way or the other, it tells `F` once.
 pub struct ForwardedBody<F: FnOnce(Ended)> {
@@ -27,7 +27,7 @@ pub struct ForwardedBody<F: FnOnce(Ended)> {
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     timer_runs: bool,
-    /// Why it ended early, until hyper is told.
+    /// Why it ended early, until whoever writes is told.
     broken: Option<(End, BrokenAnswer)>,
     on_end: Option<F>,
 }
@@ -112,7 +112,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
         }
     }
 
-    /// Ends early. hyper is told when it asks next: it throws away what it has not written when it is, and a client that
+    /// Ends early. Whoever writes is told when it asks next: hyper throws away what it has not written when it is, and a client that
     /// is sent nothing at all takes its request for one that was not read, and may send it again.
     fn break_off(&mut self, how: End, why: BrokenAnswer, context: &Context<'_>) {
         self.inner.break_off();
@@ -173,7 +173,7 @@ impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
                 } else if let Some(trailers) = frame.trailers_mut() {
                     body.rules.clean_trailers(trailers);
                 }
-                // hyper does not ask again behind the last frame of a known length.
+                // Nobody asks again behind the last frame of a known length.
                 if body.inner.is_end_stream() {
                     body.end(End::Complete);
                 }

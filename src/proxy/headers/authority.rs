@@ -1,16 +1,10 @@
-//! What hyper lets through although HTTP/1.1 forbids it: whom a request is for, and how long it is.
+//! What can be read and is forbidden nevertheless: whom a request is for, and how long it is.
 //!
-//! Found by experiment against hyper 1.12; `tests` below and those of `forward` hold it to that.
-//! - Refused by hyper with 400 before the gateway sees the request: bytes that are no token in a method or name,
-//!   white space before a colon, folded lines, control characters, `Transfer-Encoding` in HTTP/1.0, a last
-//!   transfer coding other than `chunked`, a `Content-Length` that is not digits or overflows, two that differ, a
-//!   target that is neither path, URL nor authority. Too many or too long headers: 431.
-//! - Hidden by hyper: `Content-Length` beside `Transfer-Encoding` is dropped, the request read as chunked and the
-//!   connection closed after it (the minimum of RFC 9112 section 6.3); a `#` and what follows it is cut from the
-//!   target, so neither matched nor forwarded. [`Watched`](super::super::wire::Watched) sees both, and they are refused
-//!   here. Repeated equal `Content-Length` lines become one.
-//! - Passed on by hyper and refused here: a missing, repeated or malformed `Host`, user information in a target,
-//!   `Transfer-Encoding: gzip, chunked` or two such lines, `Content-Length: 010`.
+//! - Refused before, because it cannot be read: see [`Unreadable`](super::super::wire::Unreadable).
+//! - Seen before and refused here, a [`Flaw`]: `Content-Length` beside `Transfer-Encoding`, and a `#` in the target, which
+//!   [`Uri`] cuts off with what follows it.
+//! - Refused here: a missing, repeated or malformed `Host`, user information in a target, `Transfer-Encoding: gzip, chunked`
+//!   or two such lines, `Content-Length: 010`. Repeated equal lines of it are one in HTTP/1.
 
 use std::{borrow::Cow, net::Ipv6Addr};
 
@@ -49,8 +43,7 @@ pub enum Malformed {
     /// A transfer coding other than exactly `chunked`.
     #[error("the transfer coding is not exactly chunked")]
     TransferEncoding,
-    /// A length with leading zeros, which some programs read as octal, or none, or more than one line of it: hyper makes
-    /// one of those in HTTP/1 alone.
+    /// A length with leading zeros, which some programs read as octal, or none, or more than one line of it.
     #[error("the Content-Length is not a plain number")]
     ContentLength,
     /// What was seen in the bytes; [`Flaw::Fragment`] is `path_ambiguous`.
@@ -58,7 +51,7 @@ pub enum Malformed {
     Flaw(#[from] Flaw),
 }
 
-/// Checks what hyper does not, and says whom the request is for; none only in HTTP/1.0.
+/// Checks the rules above, and says whom the request is for; none only in HTTP/1.0.
 ///
 /// Call it before anything else looks at the request. `CONNECT` and `OPTIONS *` are the caller's to answer: their
 /// targets have no path.

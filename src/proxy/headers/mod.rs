@@ -8,6 +8,7 @@
 mod authority;
 mod caching;
 mod forwarded;
+mod lines;
 mod names;
 mod request;
 mod request_id;
@@ -20,9 +21,10 @@ pub use self::{
     authority::{Authority, Malformed, authority, names_two_hosts},
     caching::keep_private,
     forwarded::translate,
+    lines::Lines,
     request::{Hop, LoopDetected, X_REQUEST_ID, is_for_the_gateway},
     request_id::RequestIds,
     response::{BadResponse, binds_connection},
     rules::{HeaderRules, Pseudonym},
-    upgrade::{ask_for_protocols, wanted_protocols},
+    upgrade::wanted_protocols,
 };

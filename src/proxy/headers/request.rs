@@ -2,10 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, TE, VIA},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, TE, UPGRADE, VIA},
 };
 
-use super::{names::Class, rules::HeaderRules};
+use super::{Lines, names::Class, rules::HeaderRules, upgrade::ASKED};
 use crate::{
     proxy::{assertion::X_LATCHGATE_ASSERTION, identity::Headers},
     runtime::client_ip::X_FORWARDED_FOR,
@@ -28,6 +28,8 @@ pub struct Hop<'a> {
     pub identity: Headers<'a>,
     /// The same in a signed token, where upstreams get one.
     pub assertion: Option<&'a HeaderValue>,
+    /// What it asks to go on in, by [`wanted_protocols`](super::wanted_protocols).
+    pub protocols: Option<&'a HeaderValue>,
 }
 
 /// The request has been here before (RFC 9110 section 7.6.3); 508 `loop_detected`.
@@ -38,9 +40,15 @@ pub struct LoopDetected;
 impl HeaderRules {
     /// Edits a request that was let in, whose credential is out of it already.
     ///
-    /// What remains is in `HTTP/1.1`, has the `Host` of an absolute target, and of every name that the gateway
-    /// sets exactly the gateway's value. The target is not touched: see [`origin_form`](super::super::path::origin_form).
-    pub fn prepare<B>(&self, request: &mut Request<B>, hop: &Hop<'_>) -> Result<(), LoopDetected> {
+    /// What remains is in `HTTP/1.1` and has the `Host` of an absolute target. Of every name that the gateway sets nothing
+    /// remains; what it says there goes into `lines`. The target is not touched: see
+    /// [`origin_form`](super::super::path::origin_form).
+    pub fn prepare<B>(
+        &self,
+        request: &mut Request<B>,
+        hop: &Hop<'_>,
+        lines: &mut impl Lines,
+    ) -> Result<(), LoopDetected> {
         let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
         if *request.method() == Method::OPTIONS {
             one_hop_less(request.headers_mut());
@@ -56,17 +64,20 @@ impl HeaderRules {
         if let Some(Ok(host)) = target_host {
             headers.insert(HOST, host);
         }
-        self.introduce(headers, hop, version);
-        if wants_trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
+        self.introduce(headers, hop, version, lines);
+        if let Some(protocols) = hop.protocols {
+            lines.say(&CONNECTION, &ASKED);
+            lines.say(&UPGRADE, protocols);
+        } else if wants_trailers {
+            lines.say_text(&TE, b"trailers");
             // RFC 9110 section 10.1.4: whoever sends TE says that it is for this hop.
-            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+            lines.say_text(&CONNECTION, b"te");
         }
         for (name, value) in hop.identity.iter() {
-            headers.insert(name, value.clone());
+            lines.say(name, value);
         }
         if let Some(assertion) = hop.assertion {
-            headers.insert(X_LATCHGATE_ASSERTION, assertion.clone());
+            lines.say(&X_LATCHGATE_ASSERTION, assertion);
         }
         Ok(())
     }
@@ -90,7 +101,7 @@ impl HeaderRules {
                 None => false,
                 Some((Class::Ours | Class::Hop, _)) => true,
                 Some((Class::Forwarding, plain)) => !plain || !peer_trusted,
-                Some((Class::Alias, plain)) => !plain,
+                Some((Class::Alias, plain)) => !plain || *name == X_REQUEST_ID,
                 Some((Class::Announcement, plain)) => {
                     announced |= plain;
                     !plain
@@ -114,30 +125,39 @@ impl HeaderRules {
     }
 
     /// Says who asked, and how.
-    fn introduce(&self, headers: &mut HeaderMap, hop: &Hop<'_>, version: Version) {
+    fn introduce(&self, headers: &mut HeaderMap, hop: &Hop<'_>, version: Version, lines: &mut impl Lines) {
+        // What nobody is believed went already.
         let forwarded_for = if hop.peer_trusted { appended(headers, hop.peer) } else { None };
-        headers.insert(X_FORWARDED_FOR, forwarded_for.unwrap_or_else(|| hop.peer.clone()));
+        lines.say(&X_FORWARDED_FOR, forwarded_for.as_ref().unwrap_or(hop.peer));
         if !(hop.peer_trusted && names_a_scheme(headers)) {
-            let scheme = if hop.tls { "https" } else { "http" };
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+            lines.say_text(&X_FORWARDED_PROTO, if hop.tls { b"https" } else { b"http" });
+            let_go(headers, &X_FORWARDED_PROTO, hop);
         }
         if !(hop.peer_trusted && is_single(headers, &X_FORWARDED_HOST)) {
-            match headers.get(HOST).cloned() {
-                Some(host) => headers.insert(X_FORWARDED_HOST, host),
-                None => headers.remove(X_FORWARDED_HOST),
-            };
+            if let Some(host) = headers.get(HOST) {
+                lines.say(&X_FORWARDED_HOST, host);
+            }
+            let_go(headers, &X_FORWARDED_HOST, hop);
         }
+        let_go(headers, &X_FORWARDED_FOR, hop);
         let via = match version {
             Version::HTTP_10 => &self.pseudonym.one_zero,
             Version::HTTP_2 => &self.pseudonym.two,
             _ => &self.pseudonym.one_one,
         };
-        headers.append(VIA, via.clone());
-        headers.insert(X_REQUEST_ID, hop.request_id.clone());
+        lines.say(&VIA, via);
+        lines.say(&X_REQUEST_ID, hop.request_id);
         // That of the client went with everything that is ours.
         if let Some(subject) = hop.client_certificate {
-            headers.insert(X_CLIENT_CERT_SUBJECT, subject.clone());
+            lines.say(&X_CLIENT_CERT_SUBJECT, subject);
         }
+    }
+}
+
+/// Only trusted proxies have left anything there.
+fn let_go(headers: &mut HeaderMap, name: &HeaderName, hop: &Hop<'_>) {
+    if hop.peer_trusted {
+        headers.remove(name);
     }
 }
 
@@ -238,7 +258,22 @@ mod tests {
             request_id: &ID,
             identity,
             assertion: None,
+            protocols: None,
         }
+    }
+
+    /// Edits a request, and puts what the gateway says beside what is left.
+    fn prepare(rules: &HeaderRules, request: &mut Request<()>, hop: &Hop<'_>) -> Result<(), LoopDetected> {
+        let mut said = HeaderMap::new();
+        rules.prepare(request, hop, &mut said)?;
+        for (name, value) in &said {
+            assert!(*name == VIA || !request.headers().contains_key(name), "{name} is the gateway's alone");
+            request.headers_mut().append(name, value.clone());
+        }
+        let mut text = Vec::new();
+        said.iter().for_each(|(name, value)| text.say(name, value));
+        assert!(!said.is_empty() && text.ends_with(b"\r\n"));
+        Ok(())
     }
 
     /// The headers that come out, sorted, without those that the gateway always adds.
@@ -246,7 +281,7 @@ mod tests {
         let mut request = request(lines);
         let identity = [(TENANT, HeaderValue::from_static("acme"))];
         let hop = Hop { peer_trusted: trusted, ..hop(&identity) };
-        rules().prepare(&mut request, &hop).unwrap();
+        prepare(&rules(), &mut request, &hop).unwrap();
         let headers = request.headers();
         assert_eq!(headers.get_all(TENANT).iter().collect::<Vec<_>>(), ["acme"], "{lines}");
         assert_eq!(headers.get_all(X_REQUEST_ID).iter().collect::<Vec<_>>(), ["id-1"], "{lines}");
@@ -297,7 +332,7 @@ mod tests {
         let mut request = request("Host: gw\nX-Foo: 1");
         let line = HeaderValue::from_bytes(b"\xff\xfe, x-foo").unwrap();
         request.headers_mut().append(CONNECTION, line);
-        rules().prepare(&mut request, &hop(&[])).unwrap();
+        prepare(&rules(), &mut request, &hop(&[])).unwrap();
         assert!(!request.headers().contains_key("x-foo"));
         assert!(!request.headers().contains_key(CONNECTION));
     }
@@ -355,12 +390,12 @@ mod tests {
     #[test]
     fn a_request_that_comes_back_is_stopped() {
         let mut first = request("Host: gw\nVia: 1.0 fred");
-        rules().prepare(&mut first, &hop(&[])).unwrap();
+        prepare(&rules(), &mut first, &hop(&[])).unwrap();
         assert_eq!(first.headers().get_all(VIA).iter().count(), 2);
-        let again = rules().prepare(&mut first, &hop(&[]));
+        let again = prepare(&rules(), &mut first, &hop(&[]));
         assert_eq!(again, Err(LoopDetected));
         let neighbour = HeaderRules::new([], Pseudonym::new(8), "latchgate");
-        assert_eq!(neighbour.prepare(&mut first, &hop(&[])), Ok(()));
+        assert_eq!(prepare(&neighbour, &mut first, &hop(&[])), Ok(()));
     }
 
     #[test]
@@ -372,7 +407,7 @@ mod tests {
             assert!(!is_for_the_gateway(&request));
             *request.method_mut() = Method::OPTIONS;
             assert_eq!(is_for_the_gateway(&request), ends_here, "{hops}");
-            rules().prepare(&mut request, &hop(&[])).unwrap();
+            prepare(&rules(), &mut request, &hop(&[])).unwrap();
             assert_eq!(request.headers()[MAX_FORWARDS], left);
         }
         let whole = Request::options("*").body(()).unwrap();
@@ -384,7 +419,7 @@ mod tests {
         let mut request = request("Host: evil");
         *request.uri_mut() = "http://gw:80/x".parse().unwrap();
         *request.version_mut() = Version::HTTP_10;
-        rules().prepare(&mut request, &hop(&[])).unwrap();
+        prepare(&rules(), &mut request, &hop(&[])).unwrap();
         assert_eq!(request.headers()[HOST], "gw:80");
         assert_eq!(request.headers()[X_FORWARDED_HOST], "gw:80");
         assert_eq!(request.headers()[VIA], "1.0 latchgate-0000000000000007");

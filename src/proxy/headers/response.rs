@@ -25,7 +25,7 @@ pub enum BadResponse {
 impl HeaderRules {
     /// Checks an answer's framing, and takes out what was for the gateway alone.
     ///
-    /// hyper has refused already: two lengths that differ or are not digits, a transfer coding in HTTP/1.0,
+    /// Refused already: two lengths that differ or are not digits, a transfer coding in HTTP/1.0,
     /// white space before a colon, folded lines.
     pub fn receive<B: Body>(&self, response: &mut Response<B>) -> Result<(), BadResponse> {
         let status = response.status();
@@ -44,7 +44,7 @@ impl HeaderRules {
                 return Err(BadResponse::TwoLengths);
             }
         }
-        // `5, 5` and `005` are five to hyper; the client gets the one spelling that everybody reads alike.
+        // `5, 5` and `005` are five to some; the client gets the one spelling that everybody reads alike.
         let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
         if let Some(first) = lengths.next()
             && (lengths.next().is_some() || !is_plain_number(first.as_bytes()))

@@ -15,7 +15,7 @@ impl HeaderRules {
         }
     }
 
-    /// Takes the same names out of the `Trailer` header. hyper sends only trailers that it announces.
+    /// Takes the same names out of the `Trailer` header. Only trailers that it announces are sent.
     pub(super) fn announce_trailers(&self, headers: &mut HeaderMap) {
         let mut kept = Vec::new();
         for line in headers.get_all(TRAILER) {

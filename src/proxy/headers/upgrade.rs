@@ -6,13 +6,13 @@
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TE, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 use http_body::Body;
 
 use super::{response::BadResponse, rules::HeaderRules};
 
-const ASKED: HeaderValue = HeaderValue::from_static("upgrade");
+pub(super) const ASKED: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// The protocols that a request asks to go on in, if it does. Ask before its headers are prepared.
 pub fn wanted_protocols<B: Body>(request: &Request<B>) -> Option<HeaderValue> {
@@ -32,13 +32,6 @@ pub fn wanted_protocols<B: Body>(request: &Request<B>) -> Option<HeaderValue> {
         .filter(|name| is_other(name))
         .collect();
     HeaderValue::from_bytes(&wanted.join(&b", "[..])).ok().filter(|wanted| !wanted.is_empty())
-}
-
-/// Puts the question into a request that is prepared otherwise.
-pub fn ask_for_protocols(headers: &mut HeaderMap, wanted: HeaderValue) {
-    headers.remove(TE);
-    headers.insert(CONNECTION, ASKED);
-    headers.insert(UPGRADE, wanted);
 }
 
 impl HeaderRules {

@@ -14,16 +14,16 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{
-    http1::{self, AnswerError, Outgoing, Reading},
+    http1::{self, AnswerError, Outgoing},
     http2,
     pool::{Connection, Line},
 };
-use crate::proxy::forward::RequestBody;
+use crate::proxy::{forward::RequestBody, wire::Reading};
 
 /// A request that is to be answered.
 pub(in crate::proxy) enum Message {
-    /// As hyper wants it, or not written yet.
-    Request(Request<RequestBody>),
+    /// As hyper wants it, or not written yet; then with further lines of its head.
+    Request(Request<RequestBody>, Vec<u8>),
     /// As bytes.
     Written(Outgoing),
     /// With somebody who did not give it back.
@@ -68,7 +68,7 @@ impl Message {
     /// Whether it can be sent again after it was sent, by [`again`](Self::again).
     pub(in crate::proxy) fn may_repeat(&self) -> bool {
         match self {
-            Self::Request(request) => request.body().is_none(),
+            Self::Request(request, _) => request.body().is_none(),
             Self::Written(outgoing) => outgoing.may_repeat(),
             Self::Gone => false,
         }
@@ -79,8 +79,8 @@ impl Message {
         match (&mut *self, copy) {
             (Self::Written(outgoing), _) => outgoing.again(),
             (_, Some(request)) => {
-                *self = Self::copy_of(request).map_or(Self::Gone, Self::Request);
-                matches!(self, Self::Request(_))
+                *self = Self::copy_of(request).map_or(Self::Gone, |copy| Self::Request(copy, Vec::new()));
+                matches!(self, Self::Request(..))
             }
             (_, None) => false,
         }
@@ -105,27 +105,27 @@ impl Connection {
         let member = Arc::clone(self.member());
         match &mut self.line {
             Line::Alone(line) => {
-                if let Message::Request(request) = message {
-                    let request = std::mem::take(request);
-                    *message = Message::Written(Outgoing::new(request, member.authority()));
+                if let Message::Request(request, lines) = message {
+                    let (request, lines) = (std::mem::take(request), std::mem::take(lines));
+                    *message = Message::Written(Outgoing::new(request, &lines, member.authority()));
                 }
                 let Message::Written(outgoing) = message else { return Err(NoAnswer::gone()) };
                 let answered = poll_fn(|context| line.poll_answer(outgoing, context)).await;
                 answered.map(|response| response.map(Rest::Http1)).map_err(NoAnswer::from)
             }
             Line::Shared(stream) => {
-                let Message::Request(mut request) = std::mem::replace(message, Message::Gone) else {
+                let Message::Request(mut request, _) = std::mem::replace(message, Message::Gone) else {
                     return Err(NoAnswer::gone());
                 };
                 http2::translate(&mut request, &member);
-                match stream.sender().try_send_request(request).await {
+                match Box::pin(stream.sender().try_send_request(request)).await {
                     Ok(response) => Ok(response.map(Rest::Http2)),
                     Err(mut failed) => {
                         let unsent = failed.take_message();
                         let cause = failed.into_error();
                         let reached = match unsent {
                             Some(request) => {
-                                *message = Message::Request(request);
+                                *message = Message::Request(request, Vec::new());
                                 Reached::Nobody
                             }
                             None if http2::is_unprocessed(&cause) => Reached::Refused,

@@ -141,7 +141,7 @@ impl Upstream {
     pub(super) async fn known(&self) {
         self.follow();
         if self.pools.borrow().list.is_empty() {
-            self.fleet.known(self.config().timeouts.connect).await;
+            Box::pin(self.fleet.known(self.config().timeouts.connect)).await;
         }
     }
 

@@ -134,11 +134,12 @@ impl Pool {
         patience: Duration,
         kind: Kind,
     ) -> Result<Connection, ConnectError> {
+        // What opens a connection has memory of its own: nearly every request takes one that is there.
         if let Some(lines) = &self.lines {
-            return self.stream(lines, patience).await;
+            return Box::pin(self.stream(lines, patience)).await;
         }
         let slot = match &self.slots {
-            Some(slots) => Some(self.slot(slots, patience).await?),
+            Some(slots) => Some(Box::pin(self.slot(slots, patience)).await?),
             None => None,
         };
         if kind == Kind::Certain && self.has_idle() {
@@ -150,6 +151,14 @@ impl Pool {
         {
             return Ok(Connection::new(self, Line::Alone(line), slot, true));
         }
+        Box::pin(self.open(slot, patience)).await
+    }
+
+    async fn open(
+        self: &Rc<Self>,
+        slot: Option<OwnedSemaphorePermit>,
+        patience: Duration,
+    ) -> Result<Connection, ConnectError> {
         let stream = match timeout(patience, self.member.dial()).await {
             Ok(opened) => opened.map_err(ConnectError::Failed)?,
             Err(_) => return Err(ConnectError::Slow),

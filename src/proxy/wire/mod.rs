@@ -1,191 +1,377 @@
-//! The client's connection, under hyper: what hyper reads over, and how a connection ends. HTTP/2 has a file of its own,
-//! `frames`; the rest is about HTTP/1.
+//! HTTP as bytes: a client's connection of HTTP/1, and what both sides of the gateway share.
 //!
-//! Two things never show in the requests that hyper hands out. A `Content-Length` beside `Transfer-Encoding` is
-//! dropped (the oldest form of request smuggling), and a `#` is cut off the target with what follows it. Both are
-//! refused here as the bytes go by: they are framed a second time, only to know where heads begin. Where this
-//! reading and hyper's differ, hyper refuses the request anyway, so a clean request is never refused by mistake.
+//! - `head` reads requests, `answer` writes answers; they know nothing of sockets.
+//! - [`Reading`] tells where a body ends, [`Sending`] writes a message so that it ends there: towards clients and upstreams
+//!   alike.
+//! - [`Wire`] is the connection, [`Content`] the body of its present request.
+//! - [`Frames`] looks at a connection of HTTP/2 under hyper, which speaks it.
 //!
-//! And a request that is answered before its body has come (401, 413) would be cut with a reset, which takes the
-//! answer with it: the kernel resets a connection that is closed with bytes unread. So the rest of the body is
-//! read and thrown away for a while, as nginx's `lingering_close` does. Nothing that comes then is answered, so the answer
-//! has to say that it is the last one (RFC 9112 section 9.6); hyper finds out only when the answer is on its way.
+//! Nobody drives a connection from beside: whoever waits for something polls it. While a body is under way that is whoever
+//! takes the body, else the conversation, which so notices a client that leaves.
+//!
+//! A request that is answered before its body has come (401, 413) would be cut with a reset, which takes the answer with
+//! it: the kernel resets a connection that is closed with bytes unread. So the rest of the body is read and thrown away for
+//! a while, as nginx's `lingering_close` does. Nothing that comes then is answered, so the answer says that it is the last one
+//! (RFC 9112 section 9.6).
 
+pub mod answer;
+mod content;
 mod frames;
 mod framing;
-mod refusal;
+mod head;
+pub mod room;
+mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::VecDeque,
+    cell::{Cell, RefCell},
+    fmt,
+    future::poll_fn,
     io,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll, ready},
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use http::Request;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use self::framing::Framing;
 pub use self::{
+    content::{Broken, Content},
     frames::{Frames, Heard},
-    framing::Flaw,
-    refusal::{Answers, Refusing, last_words},
+    framing::{Found, MOST_FIELDS, Reading, Unframed},
+    head::{Bounds, Flaw, Head, Terms, Unreadable, is_worth_a_look, number},
+    sending::{Framing, Sending, Unsendable, announced, field, has_option, length},
 };
 
-/// A client's connection, to be given to hyper.
-#[derive(Debug)]
-pub struct Watched<S> {
-    stream: S,
-    framing: Framing,
-    seen: Arc<Seen>,
-    /// None until the sending side is shut.
-    farewell: Option<Pin<Box<Sleep>>>,
+/// Something that bytes go through, both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// What is not written by now is lost, and the other side sees that it is.
+    fn end_in_reset(&self) {}
 }
 
-/// What is known of the requests of a connection beside what hyper says; for its service, which hyper calls once for each
-/// request.
-#[derive(Debug)]
-pub struct Watch {
-    requests: AtomicU64,
-    /// The number, from 1, of the last request whose body somebody has taken to its end.
-    taken: AtomicU64,
-    seen: Arc<Seen>,
+/// A client's connection, on which one request follows the other.
+pub struct Wire {
+    stream: RefCell<Box<dyn Stream>>,
+    /// What was read and is not part of anything yet.
+    rest: RefCell<Bytes>,
+    /// How the rest of the present request's body is told.
+    reading: RefCell<Reading>,
+    /// Where its bytes stopped making sense.
+    is_lost: Cell<bool>,
+    /// Whether its client waits for a word before it sends its body.
+    expects: Cell<bool>,
+    /// What of that word is not written.
+    word: Cell<&'static [u8]>,
+    /// How much is read of a body at a time.
+    gulp: Cell<usize>,
+    /// Who waits for the body to be taken by somebody else.
+    waiting: Cell<Option<Waker>>,
+    /// Whether somebody may still take more of the body.
+    is_taken: Cell<bool>,
 }
 
-/// What was seen, by the number of the request.
-#[derive(Debug, Default)]
-struct Seen {
-    /// See [`Framing::whole`].
-    whole: AtomicU64,
-    flawed: AtomicBool,
-    /// Empty on nearly every connection, so that nobody locks anything.
-    flaws: Mutex<VecDeque<(u64, Flaw)>>,
-}
-
-impl<S> Watched<S> {
-    /// Watches a connection from its first byte; a head of more bytes than `head_bytes` is a flaw.
-    pub fn new(stream: S, head_bytes: usize) -> (Self, Watch) {
-        let seen = Arc::<Seen>::default();
-        let watch = Watch { requests: AtomicU64::new(0), taken: AtomicU64::new(0), seen: Arc::clone(&seen) };
-        (Self { stream, framing: Framing::new(head_bytes), seen, farewell: None }, watch)
+impl Wire {
+    /// A connection on which this was said already.
+    pub fn new(stream: Box<dyn Stream>, said: Bytes) -> Rc<Self> {
+        Rc::new(Self {
+            stream: RefCell::new(stream),
+            rest: RefCell::new(said),
+            reading: RefCell::new(Reading::Done),
+            is_lost: Cell::new(false),
+            expects: Cell::new(false),
+            word: Cell::new(b""),
+            gulp: Cell::new(GULP),
+            waiting: Cell::new(None),
+            is_taken: Cell::new(false),
+        })
     }
 
-    /// The connection itself, to go on in another protocol.
-    fn into_inner(self) -> S {
-        self.stream
+    /// The next request's head; none: the client has closed between two requests, or in the middle of one.
+    pub async fn head(&self, bounds: Bounds) -> io::Result<Option<Result<Head, Unreadable>>> {
+        let mut looked_at = 0;
+        poll_fn(|context| {
+            loop {
+                if is_worth_a_look(&self.rest.borrow(), looked_at, bounds.bytes) {
+                    let mut headers = room::headers();
+                    let mut rest = self.rest.borrow_mut();
+                    let taken = head::take(&mut rest, bounds, &mut headers);
+                    if !matches!(taken, Ok(None)) {
+                        let_go(&mut rest);
+                        return Poll::Ready(Ok(taken.transpose()));
+                    }
+                    room::keep(headers);
+                    if looked_at == 0 {
+                        // It may stand for a while, and must not keep what others were read into.
+                        *rest = Bytes::copy_from_slice(&rest);
+                    }
+                    looked_at = rest.len();
+                }
+                if ready!(self.poll_fill(GULP, context))? == 0 {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+        })
+        .await
     }
 
-    fn saw(&mut self, bytes: &[u8]) {
-        self.framing.read(bytes, |number, flaw| {
-            self.seen.flaws.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, flaw));
-            self.seen.flawed.store(true, Ordering::Release);
+    /// Whether a head has begun to come.
+    pub fn has_begun(&self) -> bool {
+        !self.rest.borrow().is_empty()
+    }
+
+    /// A request begins: its body, for whoever wants it.
+    pub fn begin(self: &Rc<Self>, reading: Reading, expects: bool) -> Content {
+        self.expects.set(expects);
+        self.gulp.set(GULP);
+        self.reading.replace(reading);
+        Content::new(self)
+    }
+
+    /// Whether another request can be read behind the present one if it is answered now: what has come whole and nobody
+    /// wants is thrown away, unless it is in chunks.
+    pub fn is_read(&self) -> bool {
+        if self.is_lost.get() {
+            return false;
+        }
+        match &*self.reading.borrow() {
+            Reading::Done => true,
+            Reading::Length(left) => *left <= self.rest.borrow().len() as u64,
+            Reading::Chunked(_) | Reading::Close => false,
+        }
+    }
+
+    /// Throws away what nobody wants of a body that has come whole.
+    pub fn skip(&self) {
+        if let Reading::Length(left) = self.reading.replace(Reading::Done) {
+            let mut rest = self.rest.borrow_mut();
+            let count = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+            drop(rest.split_to(count));
+            let_go(&mut rest);
+        }
+    }
+
+    /// Completes when the client is gone. Nobody is to ask while a body is taken; bytes of another request are kept.
+    pub fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_taken.get() {
+            self.waiting.set(Some(context.waker().clone()));
+            return Poll::Pending;
+        }
+        // Whatever has come, an end behind it is not seen before it is read.
+        if self.has_begun() {
+            return Poll::Pending;
+        }
+        match ready!(self.poll_fill(GULP, context)) {
+            Ok(1..) => Poll::Pending,
+            Ok(0) | Err(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Completes when nobody will take any more of the present body.
+    pub async fn is_let_be(&self) {
+        poll_fn(|context| {
+            if !self.is_taken.get() {
+                return Poll::Ready(());
+            }
+            self.waiting.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Sends a message to its end, as long as the client is there. What was not sent is lost with the connection.
+    pub async fn send<B>(&self, sending: &mut Sending<B>) -> Result<(), Unsendable>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        // It does not need to be said any more.
+        self.expects.set(false);
+        poll_fn(|context| {
+            ready!(self.poll_word(context)).map_err(Unsendable::Connection)?;
+            match sending.poll(&self.stream, context) {
+                Poll::Pending => self.poll_gone(context).map(|()| Err(gone())),
+                sent @ Poll::Ready(_) => sent,
+            }
+        })
+        .await
+    }
+
+    /// Says goodbye, and waits for what the client was in the middle of saying.
+    pub async fn leave(&self) -> io::Result<()> {
+        poll_fn(|context| Pin::new(&mut **self.stream.borrow_mut()).poll_shutdown(context)).await?;
+        let listening = poll_fn(|context| {
+            while !self.is_between_messages() {
+                match ready!(self.poll_fill(GULP, context)) {
+                    // No request of it is ever asked about.
+                    Ok(1..) => self.throw_away(),
+                    // The client closed as well, or is gone.
+                    Ok(0) | Err(_) => break,
+                }
+            }
+            Poll::Ready(())
         });
-        self.seen.whole.store(self.framing.whole(), Ordering::Relaxed);
+        let _ = tokio::time::timeout(FAREWELL, listening).await;
+        Ok(())
     }
 
-    /// Whether the client speaks a version of HTTP that we do not; hyper refuses it without saying so.
-    const fn saw_strange_version(&self) -> bool {
-        self.framing.saw_strange_version()
+    /// Nothing that comes now makes sense.
+    pub fn lose(&self) {
+        self.is_lost.set(true);
+    }
+
+    /// What is not written by now is lost, and the client sees that it is.
+    pub fn end_in_reset(&self) {
+        self.stream.borrow().end_in_reset();
+    }
+
+    fn is_between_messages(&self) -> bool {
+        !self.is_lost.get() && self.reading.borrow().is_done() && self.rest.borrow().is_empty()
+    }
+
+    fn throw_away(&self) {
+        let (mut rest, mut reading) = (self.rest.borrow_mut(), self.reading.borrow_mut());
+        while !self.is_lost.get() {
+            match reading.take(&mut rest) {
+                Ok(Found::Frame(_)) => {}
+                Ok(Found::Nothing | Found::End) => break,
+                Err(_) => self.is_lost.set(true),
+            }
+        }
+        *rest = Bytes::new();
+    }
+
+    /// The next piece of the body.
+    fn poll_content(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Broken>>> {
+        let mut reading = self.reading.borrow_mut();
+        loop {
+            if self.is_lost.get() {
+                return Poll::Ready(Some(Err(Broken)));
+            }
+            let found = {
+                let mut rest = self.rest.borrow_mut();
+                let found = reading.take(&mut rest);
+                let_go(&mut rest);
+                found
+            };
+            match found {
+                Ok(Found::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Found::End) => return Poll::Ready(None),
+                Ok(Found::Nothing) => {}
+                Err(_) => {
+                    self.is_lost.set(true);
+                    continue;
+                }
+            }
+            if self.expects.take() {
+                self.word.set(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            let said = self.poll_word(context);
+            let room = match &*reading {
+                Reading::Length(left) => usize::try_from(*left).map_or(MOST, |left| left.clamp(LEAST, MOST)),
+                _ => self.gulp.get(),
+            };
+            match (said, self.poll_fill(room, context)) {
+                (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Ok(0) | Err(_))) => self.is_lost.set(true),
+                (_, Poll::Ready(Ok(count))) if count >= self.gulp.get() => self.gulp.set(MOST),
+                (_, Poll::Ready(Ok(_))) => {}
+                (_, Poll::Pending) => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Says what the client waits for, as far as that is not said.
+    fn poll_word(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut word = self.word.get();
+        if word.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut stream = self.stream.borrow_mut();
+        while !word.is_empty() {
+            let count = ready!(Pin::new(&mut **stream).poll_write(context, word))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            word = &word[count..];
+            self.word.set(word);
+        }
+        Pin::new(&mut **stream).poll_flush(context)
+    }
+
+    /// Reads what is there behind `rest`, some `room` bytes at most; 0: the client has said all.
+    fn poll_fill(&self, room: usize, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let fresh = ready!(room::read(&mut *self.stream.borrow_mut(), room, context))?;
+        let count = fresh.len();
+        let mut rest = self.rest.borrow_mut();
+        if rest.is_empty() {
+            *rest = fresh;
+        } else {
+            let mut joined = BytesMut::from(std::mem::take(&mut *rest));
+            joined.extend_from_slice(&fresh);
+            *rest = joined.freeze();
+        }
+        Poll::Ready(Ok(count))
     }
 }
 
-impl Watch {
-    /// Puts a flaw of this request where [`authority`](super::headers::authority) finds it; gives its number, from 0. Call
-    /// it first, and once for each request, in the order in which they come.
-    pub fn mark<B>(&self, request: &mut Request<B>) -> u64 {
-        // One after the other: nobody counts beside us.
-        let number = self.requests.load(Ordering::Relaxed);
-        self.requests.store(number + 1, Ordering::Relaxed);
-        if !self.seen.flawed.load(Ordering::Acquire) {
-            return number;
-        }
-        let mut flaws = self.seen.flaws.lock().unwrap_or_else(PoisonError::into_inner);
-        if flaws.front().is_some_and(|(at, _)| *at == number)
-            && let Some((_, flaw)) = flaws.pop_front()
-        {
-            request.extensions_mut().insert(flaw);
-        }
-        number
-    }
-
-    /// Somebody has taken the body of this request to its end.
-    pub fn taken(&self, number: u64) {
-        self.taken.fetch_max(number + 1, Ordering::Relaxed);
-    }
-
-    /// Whether hyper can read on behind this request when it is answered now. What has come whole and nobody wants hyper
-    /// throws away by itself, unless it is in chunks; for anything more it closes the connection.
-    pub fn is_read(&self, number: u64) -> bool {
-        self.taken.load(Ordering::Relaxed).max(self.seen.whole.load(Ordering::Relaxed)) > number
+/// What nothing is left of holds no memory.
+fn let_go(rest: &mut Bytes) {
+    if rest.is_empty() {
+        *rest = Bytes::new();
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+fn gone() -> Unsendable {
+    Unsendable::Connection(io::Error::new(io::ErrorKind::ConnectionAborted, "the client left"))
+}
+
+/// A connection that goes on in another protocol: its bytes, beginning with those that came behind the last request.
+impl AsyncRead for &Wire {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let watched = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut watched.stream).poll_read(context, buffer))?;
-        watched.saw(buffer.filled().get(before..).unwrap_or_default());
+        let mut rest = self.rest.borrow_mut();
+        if rest.is_empty() {
+            return Pin::new(&mut **self.stream.borrow_mut()).poll_read(context, buffer);
+        }
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest.split_to(count));
+        let_go(&mut rest);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for &Wire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        Pin::new(&mut **self.stream.borrow_mut()).poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        Pin::new(&mut **self.stream.borrow_mut()).poll_flush(context)
     }
 
-    /// Says goodbye, and waits for what the client was in the middle of saying.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let watched = self.get_mut();
-        if watched.farewell.is_none() {
-            ready!(Pin::new(&mut watched.stream).poll_shutdown(context))?;
-        }
-        let mut rest = [0; 4096];
-        while !watched.framing.is_between_messages() {
-            let farewell = watched.farewell.get_or_insert_with(|| Box::pin(sleep(FAREWELL)));
-            if farewell.as_mut().poll(context).is_ready() {
-                break;
-            }
-            let mut rest = ReadBuf::new(&mut rest);
-            match ready!(Pin::new(&mut watched.stream).poll_read(context, &mut rest)) {
-                // No request of it is ever asked about.
-                Ok(()) if !rest.filled().is_empty() => watched.framing.read(rest.filled(), |_, _| {}),
-                // The client closed as well, or is gone.
-                Ok(()) | Err(_) => break,
-            }
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut **self.stream.borrow_mut()).poll_shutdown(context)
     }
 }
 
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("reading", &self.reading).finish_non_exhaustive()
+    }
+}
+
+/// How much is read at a time, in bytes, until somebody sends more than that at once.
+const GULP: usize = 8 << 10;
+/// The most that is read of a body at a time.
+const MOST: usize = 32 << 10;
+/// The least, so that what follows a short body is seen with it.
+const LEAST: usize = 1 << 10;
 /// How long the rest of an unwanted body is waited for.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -22,6 +22,9 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 use super::{certificate::Certificates, challenge::Challenges, subject::subject};
 use crate::config::TlsVersion;
 
+/// A connection on which a handshake was made.
+pub type Encrypted<S> = TlsStream<S>;
+
 /// What clients of one port are met with; replaced as a whole, and in force from the next handshake on.
 #[derive(Debug)]
 pub struct Door {

@@ -19,7 +19,7 @@ pub use rustls::crypto::CryptoProvider;
 
 pub use self::certificate::{BadCertificate, Certificate, Certificates};
 pub use self::challenge::{Challenges, Owing, Unmade};
-pub use self::door::{Door, Met, NotMet};
+pub use self::door::{Door, Encrypted, Met, NotMet};
 pub use self::keeper::{Keeper, Ordered, Shown, TlsSetup, examine};
 pub use self::pem::{PemError, authorities, certificates, private_key};
 pub use self::words::in_words;

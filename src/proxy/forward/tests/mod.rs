@@ -8,7 +8,6 @@ mod hostile_requests;
 
 use std::{
     cell::{Cell, RefCell},
-    convert::Infallible,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
@@ -16,8 +15,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -37,6 +34,7 @@ use crate::{
         headers::{Hop, Pseudonym, authority},
         identity::Headers,
         upstream::{Fleet, Upstream, Worker},
+        wire::{self, Bounds, Head, MOST_FIELDS, Sending, Terms, answer},
     },
     runtime::patience::Pace,
 };
@@ -203,43 +201,79 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
                 Rc::clone(&rules),
                 Rc::clone(&places),
             );
-            let (wire, watch) = crate::proxy::wire::Watched::new(stream, 1 << 20);
-            let service = service_fn(move |mut request| {
-                watch.mark(&mut request);
-                serve(
-                    request,
-                    settings,
-                    [Rc::clone(&upstream)],
-                    Rc::clone(&rules),
-                    Rc::clone(&ended),
-                    Rc::clone(&failed),
-                    Rc::clone(&places),
-                )
-            });
+            let line = wire::Wire::new(Box::new(stream), Bytes::new());
             spawn_local(async move {
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(wire), service).await;
+                let bounds = Bounds { bytes: 1 << 20, fields: MOST_FIELDS };
+                while let Ok(Some(head)) = line.head(bounds).await {
+                    let Ok(Head { request, reading, expects, terms }) = head else {
+                        line.lose();
+                        let bad = Response::builder().status(400).body(Full::<Bytes>::default()).unwrap();
+                        let _ = say(&line, bad, Terms::default()).await;
+                        break;
+                    };
+                    let content = line.begin(reading, expects);
+                    let request = request.map(|()| Inbound::Streaming(content));
+                    let served = serve(
+                        request,
+                        settings,
+                        [Rc::clone(&upstream)],
+                        Rc::clone(&rules),
+                        Rc::clone(&ended),
+                        Rc::clone(&failed),
+                        Rc::clone(&places),
+                    );
+                    let mut served = pin!(served);
+                    let answering = poll_fn(|context| match served.as_mut().poll(context) {
+                        Poll::Ready(response) => Poll::Ready(Some(response)),
+                        Poll::Pending => line.poll_gone(context).map(|()| None),
+                    });
+                    let Some(response) = answering.await else { return };
+                    match say(&line, response, terms).await {
+                        None => return,
+                        Some(false) => break,
+                        Some(true) => line.skip(),
+                    }
+                }
+                let _ = line.leave().await;
             });
         }
     });
     gateway
 }
 
+impl wire::Stream for TcpStream {}
+
+/// Whether another request may follow; none: the connection is lost.
+async fn say<B>(line: &wire::Wire, response: Response<B>, terms: Terms) -> Option<bool>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (text, framing, keeps) =
+        answer::write(&response, b"", terms, !line.is_read(), b"Thu, 01 Jan 1970 00:00:00 GMT");
+    let mut sending = Sending::new(text, framing, response.into_body(), false);
+    let sent = line.send(&mut sending).await;
+    drop(sending);
+    sent.ok()?;
+    line.is_let_be().await;
+    Some(keeps)
+}
+
 type Answer = Response<Either<ForwardedBody<Box<dyn FnOnce(Ended)>>, Full<Bytes>>>;
 
 async fn serve(
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     settings: Settings,
     [upstream]: [Rc<Upstream>; 1],
     rules: Rc<HeaderRules>,
     ended: Rc<RefCell<Vec<Ended>>>,
     failed: Rc<RefCell<Vec<ForwardError>>>,
     places: Rc<Places>,
-) -> Result<Answer, Infallible> {
+) -> Answer {
     let refusal = |status: u16, text: String| {
         let body = Either::Right(Full::from(text));
-        Ok(Response::builder().status(status).header("connection", "close").body(body).unwrap())
+        Response::builder().status(status).header("connection", "close").body(body).unwrap()
     };
-    let mut request = request.map(Inbound::from);
+    let mut request = request;
     if let Err(malformed) = authority(&request) {
         return refusal(400, malformed.to_string());
     }
@@ -254,8 +288,10 @@ async fn serve(
         request_id: &request_id,
         identity: Headers::default(),
         assertion: None,
+        protocols: None,
     };
-    if let Err(looping) = rules.prepare(&mut request, &hop) {
+    let mut said = Vec::new();
+    if let Err(looping) = rules.prepare(&mut request, &hop, &mut said) {
         return refusal(508, looping.to_string());
     }
     let target = crate::proxy::path::origin_form(request.uri(), None).unwrap();
@@ -269,8 +305,8 @@ async fn serve(
     let (most, pace) = (NonZeroU64::new(settings.most), Pace { within: settings.silence, rate: 0 });
     let limits = BodyLimits { most, pace, clock: Clock::system() };
     let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
-    match send(&upstream, permit, request, limits, &rules, on_end).await {
-        Ok(Sent::Answer(response)) => Ok(response.map(Either::Left)),
+    match send(&upstream, permit, Asked { request, said, protocols: None }, limits, &rules, on_end).await {
+        Ok(Sent::Answer(response)) => response.map(Either::Left),
         Ok(Sent::Switched(..)) => refusal(500, "Switched".to_owned()),
         Err(error) => {
             let text = format!("{error:?}").split(['(', ' ', '{']).next().unwrap_or_default().to_owned();

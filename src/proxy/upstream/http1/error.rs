@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::proxy::wire::Unframed;
+
 /// Why what an upstream sent is no answer, or not a whole one. Its connection is not used again.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
@@ -38,4 +40,16 @@ pub enum AnswerError {
     /// A chunk that is none.
     #[error("a chunk of the upstream's answer is malformed")]
     Chunk,
+}
+
+impl From<Unframed> for AnswerError {
+    fn from(why: Unframed) -> Self {
+        match why {
+            Unframed::Cut => Self::Cut,
+            Unframed::Chunk => Self::Chunk,
+            Unframed::TooLong => Self::TooLong,
+            Unframed::Malformed(error) => Self::Malformed(error),
+            Unframed::Field => Self::Field,
+        }
+    }
 }

@@ -13,7 +13,8 @@ use http::{
 };
 use hyper::ext::ReasonPhrase;
 
-use super::{AnswerError, Reading};
+use super::AnswerError;
+use crate::proxy::wire::{MOST_FIELDS, Reading, has_option, number};
 
 /// The head of a final answer.
 #[derive(Debug)]
@@ -90,27 +91,6 @@ pub(super) fn take(
     }
 }
 
-/// Whether what is there of a head may be all of it, when so much of it was looked at before. One that comes byte by byte is
-/// not looked at byte by byte.
-pub(super) fn is_worth_a_look(bytes: &[u8], before: usize) -> bool {
-    match before {
-        0 => !bytes.is_empty(),
-        _ => {
-            bytes.len() >= 2 * before
-                || bytes.len() >= LONGEST_HEAD
-                || ends_a_head(&bytes[before.saturating_sub(3)..])
-        }
-    }
-}
-
-/// Whether a line ends in here and nothing stands in the next.
-fn ends_a_head(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| {
-        let behind = &bytes[at + 1..];
-        behind.starts_with(b"\n") || behind.starts_with(b"\r\n")
-    })
-}
-
 /// What an answer says about its own end.
 #[derive(Default)]
 struct Said {
@@ -127,13 +107,16 @@ impl Said {
         if name == CONTENT_LENGTH {
             // Even two equal ones: somebody between here and there may have read them otherwise.
             let repeated = self.length.is_some();
-            self.length = Some(if repeated { Err(AnswerError::Length) } else { number(value.as_bytes()) });
+            self.length = Some(if repeated {
+                Err(AnswerError::Length)
+            } else {
+                number(value.as_bytes()).ok_or(AnswerError::Length)
+            });
         } else if name == TRANSFER_ENCODING {
             self.codings = self.codings.saturating_add(1);
             self.is_chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
         } else if name == CONNECTION {
-            let mut options = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-            self.closes |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
+            self.closes |= has_option(value, "close");
         }
     }
 
@@ -162,21 +145,6 @@ fn has_no_body(status: StatusCode, to_head: bool) -> bool {
         )
 }
 
-/// Digits and nothing else: no sign, no list, no white space, no empty text.
-fn number(text: &[u8]) -> Result<u64, AnswerError> {
-    if text.is_empty() {
-        return Err(AnswerError::Length);
-    }
-    text.iter().try_fold(0_u64, |sum, &byte| {
-        let digit = byte.is_ascii_digit().then_some(u64::from(byte.wrapping_sub(b'0')));
-        let sum = digit.and_then(|digit| sum.checked_mul(10)?.checked_add(digit));
-        sum.filter(|&sum| sum <= LONGEST_BODY).ok_or(AnswerError::Length)
-    })
-}
-
 /// In bytes.
 pub(super) const LONGEST_HEAD: usize = 32 << 10;
-pub(super) const MOST_FIELDS: usize = 100;
 const MOST_INTERIM: u32 = 100;
-/// What hyper, which writes the answer, can count.
-const LONGEST_BODY: u64 = u64::MAX - 2;

@@ -5,12 +5,11 @@
 //! nothing of the answer until it has sent everything.
 //!
 //! - The request is written by `write` from headers that are prepared, in one piece with the beginning of its body.
-//! - The answer is read by `head` and `framing`; they know nothing of sockets.
+//! - The answer's head is read by `head`, its body by [`Reading`]; they know nothing of sockets.
 //! - A connection is used again only behind an answer that came to its end by its own framing, when all of the request was
 //!   sent, nothing followed, and nobody said `close`; one that says anything while it is idle is closed.
 
 mod error;
-mod framing;
 mod head;
 #[cfg(test)]
 mod tests;
@@ -32,23 +31,24 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::Frame;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     task::coop::unconstrained,
 };
 
-pub(in crate::proxy) use self::write::{Outgoing, Unsendable};
-pub use self::{error::AnswerError, framing::Reading, whole::Whole};
-use self::{framing::Found, upload::Upload};
-use crate::runtime::dial::Stream;
+pub(in crate::proxy) use self::write::Outgoing;
+pub use self::{error::AnswerError, whole::Whole};
+use self::{head::LONGEST_HEAD, upload::Upload};
+use crate::{
+    proxy::wire::{Found, Reading, Unsendable, is_worth_a_look, room},
+    runtime::dial::Stream,
+};
 
 /// One connection.
 pub(in crate::proxy) struct Line {
     stream: Rc<RefCell<Stream>>,
     /// What was read and is not part of anything yet.
     rest: Bytes,
-    /// What was read of a head that is not whole, or room for what is read next.
-    fresh: BytesMut,
-    /// How long that head was when it was looked at last.
+    /// How long a head that is not whole was when it was looked at last.
     looked_at: usize,
     /// Interim answers to this request.
     interim: u32,
@@ -78,7 +78,6 @@ impl Line {
         Self {
             stream: Rc::new(RefCell::new(stream)),
             rest: Bytes::new(),
-            fresh: BytesMut::new(),
             looked_at: 0,
             interim: 0,
             gulp: GULP,
@@ -101,15 +100,12 @@ impl Line {
 
     /// Whether nothing is left of the last request and its answer, and another one may follow.
     pub(super) fn is_reusable(&self) -> bool {
-        self.keeps
-            && self.rest.is_empty()
-            && self.fresh.is_empty()
-            && self.upload.as_ref().is_none_or(Upload::is_done)
+        self.keeps && self.rest.is_empty() && self.upload.as_ref().is_none_or(Upload::is_done)
     }
 
     /// Holds no memory until it is used again.
     pub(super) fn fall_idle(&mut self) {
-        (self.rest, self.fresh, self.upload) = (Bytes::new(), BytesMut::new(), None);
+        (self.rest, self.upload) = (Bytes::new(), None);
         (self.looked_at, self.interim, self.gulp) = (0, 0, GULP);
     }
 
@@ -139,23 +135,31 @@ impl Line {
         context: &mut Context<'_>,
     ) -> Poll<Result<Response<Reading>, AnswerError>> {
         loop {
-            if head::is_worth_a_look(&self.fresh, self.looked_at) {
-                let mut bytes = std::mem::take(&mut self.fresh).freeze();
+            if is_worth_a_look(&self.rest, self.looked_at, LONGEST_HEAD) {
                 if self.looked_at == 0 {
                     outgoing.room.clear();
                 }
                 let to_head = outgoing.is_head();
-                let found = head::take(&mut bytes, &mut outgoing.room, &mut self.interim, to_head)?;
+                let found = head::take(&mut self.rest, &mut outgoing.room, &mut self.interim, to_head)?;
                 if let Some(head) = found {
-                    self.rest = bytes;
                     return Poll::Ready(Ok(self.begin(head, outgoing)));
                 }
-                self.looked_at = bytes.len();
-                self.fresh = bytes.into();
+                if self.looked_at == 0 {
+                    // It may stand for a while, and must not keep what others were read into.
+                    self.rest = Bytes::copy_from_slice(&self.rest);
+                }
+                self.looked_at = self.rest.len();
             }
-            let room = if self.fresh.is_empty() { GULP } else { self.fresh.len().max(GULP) };
-            if ready!(self.poll_fill(room, context))? == 0 {
+            let fresh = ready!(self.poll_fill(GULP, context))?;
+            if fresh.is_empty() {
                 return Poll::Ready(Err(AnswerError::Cut));
+            }
+            if self.rest.is_empty() {
+                self.rest = fresh;
+            } else {
+                let mut joined = BytesMut::from(std::mem::take(&mut self.rest));
+                joined.extend_from_slice(&fresh);
+                self.rest = joined.freeze();
             }
         }
     }
@@ -200,31 +204,26 @@ impl Line {
                 }
                 _ => self.gulp,
             };
-            let count = match self.poll_fill(room, context) {
-                Poll::Pending => {
-                    // Nobody knows how long it will be.
-                    self.fresh = BytesMut::new();
-                    return Poll::Pending;
-                }
-                Poll::Ready(count) => count?,
-            };
-            if count == 0 {
+            let fresh = ready!(self.poll_fill(room, context))?;
+            if fresh.is_empty() {
                 self.keeps = false;
                 reading.end()?;
                 return Poll::Ready(None);
             }
-            if count >= self.gulp {
+            if fresh.len() >= self.gulp {
                 self.gulp = MOST;
             }
-            self.rest = std::mem::take(&mut self.fresh).freeze();
+            self.rest = fresh;
         }
     }
 
-    /// Reads what is there into `fresh`, `room` bytes at most; 0: the connection has ended.
-    fn poll_fill(&mut self, room: usize, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.fresh.reserve(room);
-        let mut stream = self.stream.borrow_mut();
-        pin!(stream.read_buf(&mut self.fresh)).poll(context)
+    /// Reads what is there, some `most` bytes; nothing: the connection has ended.
+    fn poll_fill(&mut self, most: usize, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.rest.is_empty() {
+            // However long it waits now, it holds nothing of what was read.
+            self.rest = Bytes::new();
+        }
+        room::read(&mut *self.stream.borrow_mut(), most, context)
     }
 
     /// The answer is over and somebody else will not have the connection: what is still sent has a moment to come to its

@@ -13,8 +13,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::write::{Outgoing, Unsendable};
-use crate::runtime::dial::Stream;
+use super::write::Outgoing;
+use crate::{proxy::wire::Unsendable, runtime::dial::Stream};
 
 /// The sending of the rest of a request, in a task of its own. It ends when this is dropped.
 pub(super) struct Upload {
@@ -44,9 +44,9 @@ impl Upload {
     /// Takes over what is not sent yet.
     pub(super) fn go_on(stream: &Rc<RefCell<Stream>>, outgoing: &mut Outgoing) -> Self {
         let told = Rc::<Told>::default();
-        let (telling, stream, mut outgoing) = (Rc::clone(&told), Rc::clone(stream), outgoing.take());
+        let (telling, stream, mut rest) = (Rc::clone(&told), Rc::clone(stream), outgoing.take());
         let task = spawn_local(async move {
-            let outcome = poll_fn(|context| outgoing.poll(&stream, context)).await;
+            let outcome = poll_fn(|context| rest.poll(&stream, context)).await;
             telling.stage.set(match outcome {
                 Ok(()) => Stage::Done,
                 Err(Unsendable::Connection(_)) => Stage::Refused,

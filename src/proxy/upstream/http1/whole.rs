@@ -4,10 +4,10 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::{
-    AnswerError, Reading,
-    framing::Found,
-    head::{self, Head},
+    AnswerError,
+    head::{self, Head, LONGEST_HEAD},
 };
+use crate::proxy::wire::{Found, Reading, is_worth_a_look};
 
 /// An answer that was read to its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Whole {
         let mut pieces = answer.chunks(piece.max(1));
         let (mut fresh, mut looked_at, mut interim) = (BytesMut::new(), 0, 0);
         let (mut rest, Head { status, headers, mut reading, keeps, .. }) = loop {
-            if head::is_worth_a_look(&fresh, looked_at) {
+            if is_worth_a_look(&fresh, looked_at, LONGEST_HEAD) {
                 let mut bytes = std::mem::take(&mut fresh).freeze();
                 if let Some(head) = head::take(&mut bytes, &mut HeaderMap::new(), &mut interim, to_head)? {
                     break (bytes, head);

@@ -18,22 +18,19 @@ use crate::{
 };
 
 /// Who answers on a connection.
-pub trait Answers {
+pub(in crate::app) trait Answers {
     /// Whether a request is being answered: what is written meanwhile is no refusal of hyper's.
     fn is_answering(&self) -> bool;
 
     /// Everything that was to be written is written.
     fn flushed(&self);
 
-    /// There will be no other answer.
-    fn closes(&self) {}
-
     /// The answer to what could not be read, counted and logged.
     fn refuse(&self, refusal: &Refusal) -> Response<Bytes>;
 }
 
 /// A client's connection whose refusals are ours.
-pub struct Refusing<S, A> {
+pub(in crate::app) struct Refusing<S, A> {
     stream: Watched<S>,
     answers: A,
     /// Our answer in place of hyper's, as far as it is not written yet.
@@ -42,13 +39,8 @@ pub struct Refusing<S, A> {
 
 impl<S, A: Answers> Refusing<S, A> {
     /// Wraps an accepted connection.
-    pub fn new(stream: Watched<S>, answers: A) -> Self {
+    pub(in crate::app) fn new(stream: Watched<S>, answers: A) -> Self {
         Self { stream, answers, own: Bytes::new() }
-    }
-
-    /// The connection itself, to go on in another protocol. What hyper has read and not used is hyper's to give back.
-    pub fn into_inner(self) -> S {
-        self.stream.into_inner()
     }
 
     /// The answer to give instead of what hyper is about to write, if that is one of its own.
@@ -69,7 +61,7 @@ impl<S, A: Answers> Refusing<S, A> {
 }
 
 /// What hyper would have put on the answer: nothing after what it could not read may be believed.
-pub fn last_words(headers: &mut HeaderMap, request_id: HeaderValue, now: Timestamp) {
+pub(in crate::app) fn last_words(headers: &mut HeaderMap, request_id: HeaderValue, now: Timestamp) {
     headers.insert(X_REQUEST_ID, request_id);
     if let Some(date) = now.http_date().and_then(|date| date.try_into().ok()) {
         headers.insert(http::header::DATE, date);
@@ -163,7 +155,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answers + Unpin> AsyncWrite for Refus
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.answers.closes();
         ready!(this.poll_own(context))?;
         Pin::new(&mut this.stream).poll_shutdown(context)
     }

@@ -1,0 +1,49 @@
+//! Room that a thread's connections read into, one after the other, so that none of them holds any while it waits.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future as _,
+    io,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+thread_local! {
+    static BYTES: RefCell<BytesMut> = RefCell::default();
+    static HEADERS: Cell<Option<HeaderMap>> = const { Cell::new(None) };
+}
+
+/// Reads what is there, `most` bytes at most; nothing: the other side has said all. What is read shares its memory with what
+/// others read: whoever keeps a little of it for long copies it.
+pub fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    most: usize,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<Bytes>> {
+    let mut bytes = BYTES.take();
+    if bytes.capacity() < most {
+        bytes.reserve(most.max(SLAB));
+    }
+    let polled = pin!(stream.read_buf(&mut (&mut bytes).limit(most))).poll(context);
+    let read = bytes.split();
+    BYTES.set(bytes);
+    polled.map(|outcome| outcome.map(|_| read.freeze()))
+}
+
+/// A map with room for the fields of a message, with none in it.
+pub fn headers() -> HeaderMap {
+    HEADERS.take().unwrap_or_default()
+}
+
+/// Gives it back.
+pub fn keep(mut headers: HeaderMap) {
+    headers.clear();
+    HEADERS.set(Some(headers));
+}
+
+/// As much is made room for at a time.
+const SLAB: usize = 16 << 10;

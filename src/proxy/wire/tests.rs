@@ -1,0 +1,1 @@
+//! Requests of honest and hostile clients, however their bytes are cut.
