@@ -75,11 +75,6 @@ impl Turn {
         self.cut.get()
     }
 
-    /// Whether an answer is under way.
-    pub fn is_taken(&self) -> bool {
-        matches!(self.stage.get(), Stage::Answering | Stage::Ended)
-    }
-
     /// Everything that was to be written is written.
     pub fn flushed(&self) {
         if self.stage.get() == Stage::Ended {

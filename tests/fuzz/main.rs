@@ -39,6 +39,11 @@ fn answer() {
 }
 
 #[test]
+fn request() {
+    short_run("request");
+}
+
+#[test]
 fn profile() {
     short_run("profile");
 }

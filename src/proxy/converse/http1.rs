@@ -1,7 +1,6 @@
 //! What is said in HTTP/1: requests and answers, one after the other.
 
 use std::{
-    cell::Cell,
     future::{Future, poll_fn},
     io,
     rc::Rc,
@@ -43,15 +42,11 @@ pub(super) async fn serve(
         turn.finish_up();
     }
     let wire = Wire::new(stream, said);
-    let talk = Talk { wire, peer, worker, turn, is_old: Cell::new(false) };
+    let talk = Talk { wire, peer, worker, turn };
     tokio::select! {
         biased;
         outcome = talk.go_on() => outcome,
         () = talk.turn.is_cut() => {
-            // A client of HTTP/1.0 reads until the end: it has to tell half an answer from a whole one.
-            if talk.is_old.get() && talk.turn.is_taken() {
-                talk.wire.end_in_reset();
-            }
             Err(io::Error::other("the credential has ended, or the client said nothing for too long"))
         }
     }
@@ -63,8 +58,6 @@ struct Talk {
     peer: Rc<Peer>,
     worker: Rc<Worker>,
     turn: Rc<Turn>,
-    /// Whether the present request came in HTTP/1.0.
-    is_old: Cell<bool>,
 }
 
 /// Whether there may be another request.
@@ -117,7 +110,6 @@ impl Talk {
     /// Answers a request; none: the connection has become something else, which has ended.
     async fn answer(&self, head: Head) -> io::Result<Option<Next>> {
         let Head { request, reading, expects, terms } = head;
-        self.is_old.set(terms.is_old());
         let content = self.wire.begin(reading, expects);
         let request = request.map(|()| Inbound::Streaming(content));
         let mut lines = Vec::with_capacity(USUAL_HEAD);
@@ -158,22 +150,17 @@ impl Talk {
     {
         let (text, framing, keeps) = answer::write(&response, lines, terms, closes, &self.worker.date.get());
         let (parts, body) = response.into_parts();
-        let is_open_ended = matches!(framing, Framing::Close);
+        let open_ended = matches!(framing, Framing::Close).then(|| OpenEnded(Some(&self.wire)));
         room::keep(parts.headers);
         let mut sending = Sending::new(text, framing, body, false);
         let sent = self.wire.send(&mut sending).await;
         // What is counted and logged at its end is, before the next one begins.
         drop(sending);
         match sent {
-            Ok(()) => {}
-            Err(Unsendable::Body) => {
-                if is_open_ended {
-                    self.wire.end_in_reset();
-                }
-                return Err(io::Error::other("the answer has no end"));
-            }
+            Ok(()) => open_ended.map(OpenEnded::has_ended),
+            Err(Unsendable::Body) => return Err(io::Error::other("the answer has no end")),
             Err(Unsendable::Connection(error)) => return Err(error),
-        }
+        };
         self.turn.flushed();
         self.wire.is_let_be().await;
         if !keeps {
@@ -201,6 +188,24 @@ impl Talk {
 
 /// Room for nearly everything that the gateway says on an answer, in bytes.
 const USUAL_HEAD: usize = 512;
+
+/// An answer that lasts until the connection ends. A client of HTTP/1.0 has to tell half of one from a whole one, whatever
+/// it was that ended it.
+struct OpenEnded<'a>(Option<&'a Wire>);
+
+impl OpenEnded<'_> {
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for OpenEnded<'_> {
+    fn drop(&mut self) {
+        if let Some(wire) = self.0 {
+            wire.end_in_reset();
+        }
+    }
+}
 
 /// Nothing after what could not be read may be believed.
 fn last_words(headers: &mut HeaderMap, request_id: HeaderValue) {

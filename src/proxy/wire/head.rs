@@ -197,7 +197,11 @@ fn names_a_strange_version(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
     let version = line.rsplit(|&byte| byte == b' ').next().and_then(|last| last.strip_prefix(b"HTTP/"));
-    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+    match version {
+        // What is wrong is something else.
+        None | Some(b"1.0" | b"1.1") => false,
+        Some(number) => matches!(number, [b'0'..=b'9', b'.', b'0'..=b'9']),
+    }
 }
 
 /// What a head says about its body and its connection.
@@ -231,13 +235,14 @@ impl Said {
                 }
             }
             TRANSFER_ENCODING => {
-                let last = value.as_bytes().rsplit(|&byte| byte == b',').next().unwrap_or_default();
-                self.coding = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+                // Where one coding is no text, nobody knows what the others are.
+                let last = value.to_str().ok().and_then(|codings| codings.rsplit(',').next());
+                self.coding = Some(last.is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked")));
             }
             CONNECTION => {
                 if has_option(value, "close") {
                     self.stays = Some(false);
-                } else if has_option(value, "keep-alive") {
+                } else if has_option(value, "keep-alive") && value.to_str().is_ok() {
                     self.stays.get_or_insert(true);
                 }
             }

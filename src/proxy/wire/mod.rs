@@ -23,6 +23,7 @@ pub mod room;
 mod sending;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::{
     cell::{Cell, RefCell},
@@ -44,6 +45,7 @@ pub use self::{
     framing::{Found, MOST_FIELDS, Reading, Unframed},
     head::{Bounds, Flaw, Head, Terms, Unreadable, is_worth_a_look, number},
     sending::{Framing, Sending, Unsendable, announced, field, has_option, length},
+    whole::{Asked, End, Whole},
 };
 
 /// Something that bytes go through, both ways.
@@ -63,8 +65,8 @@ pub struct Wire {
     is_lost: Cell<bool>,
     /// Whether its client waits for a word before it sends its body.
     expects: Cell<bool>,
-    /// What of that word is not written.
-    word: Cell<&'static [u8]>,
+    /// What of that word is not written; none: it is with the client, or nobody says it.
+    word: Cell<Option<&'static [u8]>>,
     /// How much is read of a body at a time.
     gulp: Cell<usize>,
     /// Who waits for the body to be taken by somebody else.
@@ -82,7 +84,7 @@ impl Wire {
             reading: RefCell::new(Reading::Done),
             is_lost: Cell::new(false),
             expects: Cell::new(false),
-            word: Cell::new(b""),
+            word: Cell::new(None),
             gulp: Cell::new(GULP),
             waiting: Cell::new(None),
             is_taken: Cell::new(false),
@@ -223,7 +225,10 @@ impl Wire {
 
     /// What is not written by now is lost, and the client sees that it is.
     pub fn end_in_reset(&self) {
-        self.stream.borrow().end_in_reset();
+        // Whoever panics while it writes ends it, too.
+        if let Ok(stream) = self.stream.try_borrow() {
+            stream.end_in_reset();
+        }
     }
 
     fn is_between_messages(&self) -> bool {
@@ -268,7 +273,7 @@ impl Wire {
                 }
             }
             if self.expects.take() {
-                self.word.set(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.word.set(Some(b"HTTP/1.1 100 Continue\r\n\r\n"));
             }
             let said = self.poll_word(context);
             let room = match &*reading {
@@ -286,10 +291,7 @@ impl Wire {
 
     /// Says what the client waits for, as far as that is not said.
     fn poll_word(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut word = self.word.get();
-        if word.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
+        let Some(mut word) = self.word.get() else { return Poll::Ready(Ok(())) };
         let mut stream = self.stream.borrow_mut();
         while !word.is_empty() {
             let count = ready!(Pin::new(&mut **stream).poll_write(context, word))?;
@@ -297,9 +299,12 @@ impl Wire {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             word = &word[count..];
-            self.word.set(word);
+            self.word.set(Some(word));
         }
-        Pin::new(&mut **stream).poll_flush(context)
+        // Inside TLS it is not with the client before that.
+        ready!(Pin::new(&mut **stream).poll_flush(context))?;
+        self.word.set(None);
+        Poll::Ready(Ok(()))
     }
 
     /// Reads what is there behind `rest`, some `room` bytes at most; 0: the client has said all.

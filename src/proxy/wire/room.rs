@@ -34,6 +34,12 @@ pub fn read<S: AsyncRead + Unpin>(
     polled.map(|outcome| outcome.map(|_| read.freeze()))
 }
 
+/// Whether nobody holds any of what was read into this room.
+#[cfg(test)]
+pub(super) fn is_free() -> bool {
+    BYTES.with_borrow_mut(|bytes| bytes.try_reclaim(SLAB))
+}
+
 /// A map with room for the fields of a message, with none in it.
 pub fn headers() -> HeaderMap {
     HEADERS.take().unwrap_or_default()

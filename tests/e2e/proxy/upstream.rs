@@ -8,6 +8,7 @@ use std::{
 
 use crate::support::{
     program::{Program, Site},
+    rawc::End,
     rawup::{Answer, Upstream},
     setup::Setup,
     wait,
@@ -134,6 +135,23 @@ fn a_cut_answer_never_looks_whole() {
         );
         assert_eq!(program.anonymous().verdict("/public/next"), "200");
     }
+}
+
+/// I258: nor when it is the client that ends what it says, or the gateway that ends, in the middle of it.
+#[test]
+fn an_answer_that_is_given_up_never_looks_whole() {
+    let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let upstream = Upstream::start(|_| Answer::Stall(begin.to_vec()));
+    let program = Site::new(Setup::offload(&upstream).set("limits.drain_timeout", "300ms")).serve();
+    let mut clients = [(); 2].map(|()| {
+        let mut client = program.gateway().connect();
+        client.send("GET /public/x HTTP/1.0\r\nHost: gw\r\n\r\n");
+        assert_eq!(client.receive_bytes(12), b"HTTP/1.0 200");
+        client
+    });
+    assert_eq!(clients[0].half_close().until_closed().0, End::Reset);
+    program.sigterm();
+    assert_eq!(clients[1].until_closed().0, End::Reset);
 }
 
 /// Answers that are no HTTP are 502 `upstream_protocol`; none of their bytes reach the client.

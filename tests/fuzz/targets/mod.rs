@@ -6,6 +6,7 @@ mod credential;
 mod forwarded;
 mod path;
 mod profile;
+mod request;
 mod token;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -21,12 +22,13 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const ALL: [Target; 7] = [
+pub(crate) const ALL: [Target; 8] = [
     Target { name: "path", run: path::run, inputs: 40_000 },
     Target { name: "credential", run: credential::run, inputs: 10_000 },
     Target { name: "token", run: token::run, inputs: 40_000 },
     Target { name: "forwarded", run: forwarded::run, inputs: 20_000 },
     Target { name: "answer", run: answer::run, inputs: 40_000 },
+    Target { name: "request", run: request::run, inputs: 40_000 },
     Target { name: "profile", run: profile::run, inputs: 300 },
     Target { name: "config", run: config::run, inputs: 300 },
 ];

@@ -1,1 +1,0 @@
-//! Requests of honest and hostile clients, however their bytes are cut.
