@@ -1,8 +1,9 @@
 //! What is said in HTTP/1: requests and answers, one after the other.
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future as _, poll_fn},
     io,
+    pin::pin,
     rc::Rc,
     task::Poll,
 };
@@ -94,7 +95,7 @@ impl Talk {
         let limits = &self.worker.serving().snapshot.limits;
         let bounds =
             Bounds { bytes: limits.header_bytes.as_usize(), fields: usize::from(limits.header_count) };
-        let mut head = std::pin::pin!(self.wire.head(bounds));
+        let mut head = pin!(self.wire.head(bounds));
         tokio::select! {
             biased;
             head = &mut head => head,
@@ -113,8 +114,16 @@ impl Talk {
         let content = self.wire.begin(reading, expects);
         let request = request.map(|()| Inbound::Streaming(content));
         let mut lines = Vec::with_capacity(USUAL_HEAD);
-        let handling = pipeline::handle(&self.worker, &self.peer, &self.turn, request, &mut lines);
-        let Some((response, tunnel)) = self.unless_gone(handling).await else {
+        let answered = {
+            let mut handling =
+                pin!(pipeline::handle(&self.worker, &self.peer, &self.turn, request, &mut lines));
+            poll_fn(|context| match handling.as_mut().poll(context) {
+                Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                Poll::Pending => self.wire.poll_gone(context).map(|()| None),
+            })
+            .await
+        };
+        let Some((response, tunnel)) = answered else {
             return Err(io::ErrorKind::ConnectionAborted.into());
         };
         let is_read = self.wire.is_read() || tunnel.is_some();
@@ -126,16 +135,6 @@ impl Talk {
             return Ok(None);
         }
         Ok(Some(next))
-    }
-
-    /// What comes of it, as long as the client is there.
-    async fn unless_gone<T>(&self, handling: impl Future<Output = T>) -> Option<T> {
-        let mut handling = std::pin::pin!(handling);
-        poll_fn(|context| match handling.as_mut().poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => self.wire.poll_gone(context).map(|()| None),
-        })
-        .await
     }
 
     async fn say<B>(

@@ -153,7 +153,13 @@ async fn answer(
     upstream.earn_retry();
     upstream.known().await;
     while let Some((target, pool)) = upstream.choose(tried) {
-        let mut connection = match upstream.connection(&pool, kind).await {
+        let at_once = if kind == Kind::Any { pool.idle() } else { None };
+        let connection = match at_once {
+            Some(connection) => Ok(connection),
+            // In memory of its own: nearly every request takes one that is there.
+            None => Box::pin(upstream.connection(&pool, kind)).await,
+        };
+        let mut connection = match connection {
             Ok(connection) => connection,
             Err(error) => {
                 tried.add(target);

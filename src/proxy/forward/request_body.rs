@@ -21,7 +21,7 @@ use crate::{
 /// A request body that is being forwarded; none for a request without one. It is asked for more only when the
 /// upstream takes more.
 #[derive(Default)]
-pub struct RequestBody(Option<Upload>);
+pub struct RequestBody(Option<Box<Upload>>);
 
 struct Upload {
     inner: Inbound,
@@ -73,7 +73,7 @@ impl RequestBody {
             timer: None,
             rules: Rc::clone(rules),
         };
-        Self((!inner.is_end_stream()).then(|| upload(inner)))
+        Self((!inner.is_end_stream()).then(|| Box::new(upload(inner))))
     }
 
     /// None when there is no body.

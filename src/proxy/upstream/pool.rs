@@ -128,18 +128,25 @@ impl Pool {
         news
     }
 
+    /// One that is there, as long as nobody has to wait for it.
+    pub(in crate::proxy) fn idle(self: &Rc<Self>) -> Option<Connection> {
+        if self.lines.is_some() || self.slots.is_some() {
+            return None;
+        }
+        self.take_idle().map(|line| Connection::new(self, Line::Alone(line), None, true))
+    }
+
     /// A connection. Each of the waits, for a slot and for the connection, ends after `patience`.
     pub(super) async fn connection(
         self: &Rc<Self>,
         patience: Duration,
         kind: Kind,
     ) -> Result<Connection, ConnectError> {
-        // What opens a connection has memory of its own: nearly every request takes one that is there.
         if let Some(lines) = &self.lines {
-            return Box::pin(self.stream(lines, patience)).await;
+            return self.stream(lines, patience).await;
         }
         let slot = match &self.slots {
-            Some(slots) => Some(Box::pin(self.slot(slots, patience)).await?),
+            Some(slots) => Some(self.slot(slots, patience).await?),
             None => None,
         };
         if kind == Kind::Certain && self.has_idle() {
@@ -151,14 +158,6 @@ impl Pool {
         {
             return Ok(Connection::new(self, Line::Alone(line), slot, true));
         }
-        Box::pin(self.open(slot, patience)).await
-    }
-
-    async fn open(
-        self: &Rc<Self>,
-        slot: Option<OwnedSemaphorePermit>,
-        patience: Duration,
-    ) -> Result<Connection, ConnectError> {
         let stream = match timeout(patience, self.member.dial()).await {
             Ok(opened) => opened.map_err(ConnectError::Failed)?,
             Err(_) => return Err(ConnectError::Slow),
