@@ -208,9 +208,13 @@ pub async fn begin_assertions(
     control: &Arc<ArcSwap<Control>>,
     gateway: &Arc<Gateway>,
 ) -> Arc<Notify> {
-    if let Err(error) = renew_ring(control, gateway).await {
-        tracing::error!(%error, "the keys for assertions cannot be read; until they can, nothing is forwarded");
-    }
+    let (its_control, its_gateway) = (Arc::clone(control), Arc::clone(gateway));
+    let reading = async move {
+        if let Err(error) = renew_ring(&its_control, &its_gateway).await {
+            tracing::error!(%error, "the keys for assertions cannot be read; until they can, nothing is forwarded");
+        }
+    };
+    tasks.run("first reading of the keys for assertions", reading).await;
     let asked = Arc::new(Notify::new());
     let keeping = keep_assertion_keys(Arc::clone(control), Arc::clone(gateway), Arc::clone(&asked));
     start(tasks, "assertion keys", keeping);

@@ -1,6 +1,9 @@
 //! What is written about each request: lines on standard output, and rows in the store for the tenants to look at.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use tokio::sync::mpsc;
 
@@ -18,13 +21,13 @@ use crate::{
     },
 };
 
-/// Starts the log that the configuration wants. Rows are written by a task of `tasks`.
-pub(super) fn start(
+/// Starts the log that the configuration wants. Rows are written by a task of `tasks`, which start its thread too.
+pub(super) async fn start(
     config: &Config,
     sink: Option<Box<dyn Write + Send>>,
     store: &Store,
     clock: &Clock,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
     tasks: &Tasks,
 ) -> io::Result<AccessLog> {
     let lines = config.log.access.then(|| sink.unwrap_or_else(AccessLog::stdout));
@@ -36,7 +39,10 @@ pub(super) fn start(
         kept
     });
     let outlets = Outlets { lines: lines.map(|sink| (sink, line_format(config.log.format))), kept };
-    AccessLog::to(outlets, Redactor::new(&config.profile.keys.shape), metrics)
+    let (redactor, metrics) = (Redactor::new(&config.profile.keys.shape), Arc::clone(metrics));
+    let starting =
+        tasks.run("start of the access log", async move { AccessLog::to(outlets, redactor, &metrics) });
+    starting.await.unwrap_or_else(|| Err(io::Error::other("it panicked")))
 }
 
 /// The configuration's word for the log's format.

@@ -27,6 +27,7 @@ mod signed;
 pub mod sockets;
 pub mod start;
 mod start_error;
+mod store;
 pub mod succession;
 pub mod supervisor;
 pub mod tls;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::{Config, ConfigErrors, Environment, Loaded},
     domain::time::Clock,
+    runtime::priority,
     telemetry::{logging, redact::Redactor},
 };
 
@@ -83,7 +84,11 @@ const SPARE_DESCRIPTORS: u64 = 64;
 
 /// The runtime of everything that is no request.
 pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(CONTROL_THREADS).enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .on_thread_start(priority::step_back)
+        .enable_all()
+        .build()
 }
 
 /// Logs go to standard error in the configured format.

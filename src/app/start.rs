@@ -34,6 +34,7 @@ use super::{
     redirect,
     sockets::Sockets,
     start_error::machine,
+    store,
     succession::{self, Succession},
     supervisor,
     tls::Doors,
@@ -61,12 +62,8 @@ use crate::{
         snapshot::Snapshot,
         usage::{Deliver, Uses},
     },
-    runtime::{
-        hashing::{Hashing, HashingLimits},
-        single_flight::SingleFlight,
-        tasks::Tasks,
-    },
-    store::{Options, Store},
+    runtime::{hashing::Hashing, single_flight::SingleFlight, tasks::Tasks},
+    store::Store,
     telemetry::metrics::Metrics,
 };
 
@@ -141,8 +138,7 @@ impl App {
             (Tasks::new(&metrics), Tasks::new(&metrics), Tasks::new(&metrics));
         let doors = Doors::open(&config, &metrics, &tasks, &clock)?;
         let federation = Federation::new(&config, &clock, &tasks)?;
-        let store = Options::sqlite(config.store.url.path()).migrate(true);
-        let store = Store::open(&store, clock.now()).await?;
+        let store = store::open(&config, &clock, &tasks).await?;
 
         let (heal, healing) = mpsc::channel(HEALING);
         let secrets = (mac_key.clone(), seal_key.clone());
@@ -151,9 +147,8 @@ impl App {
         let runtime = &Handle::current();
         let (shared, time) = (Arc::clone(&directory), clock.clone());
         let cache = Cache::new(shared, &config.auth, tasks.clone(), time, &metrics, runtime);
-        follow::begin(&cache).await?;
-        let hashing = Hashing::start(HashingLimits::default(), clock.clone(), Arc::clone(&metrics))
-            .map_err(machine("hashing threads"))?;
+        store::begin_following(&cache, &tasks).await?;
+        let hashing = store::hashing(&clock, &metrics, &tasks).await?;
         let proofs = SingleFlight::new("bcrypt proof", tasks.clone(), runtime.clone());
         let (secret, hashes, time) = (mac_key.clone(), hashing.clone(), clock.clone());
         let keys = Keys::new(cache.clone(), directory, secret, hashes, proofs, &config, time);
@@ -162,6 +157,7 @@ impl App {
         keys.calibrate(config.keys.bcrypt_cost).await.map_err(machine("bcrypt"))?;
 
         let log = logs::start(&config, access_log, &store, &clock, &metrics, &last_tasks)
+            .await
             .map_err(machine("access log"))?;
         let pseudonym = Pseudonym::new(getrandom::u64().map_err(machine("randomness"))?);
         let tokens = federation.tokens(&config, None, &cache, &keys);

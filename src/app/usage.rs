@@ -2,10 +2,14 @@
 //!
 //! While the store is out of reach counts wait in memory. So do uses that are to be events of the audit trail, as many
 //! as fit; of more than that the trail itself says how many are missing.
+//!
+//! What a batch a second costs is bounded by what is done with it: where many keys are in use, their uses are written down
+//! as they are and counted a share of the keys each second, so that each key's row is changed once a minute.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -18,7 +22,10 @@ use crate::{
         time::Timestamp,
     },
     proxy::usage::{KeyUse, Uses},
-    store::{StoreError, usage::Used},
+    store::{
+        StoreError,
+        usage::{Used, waiting},
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -37,7 +44,7 @@ pub async fn write(
     mut uses: mpsc::UnboundedReceiver<Uses>,
     metrics: Arc<Metrics>,
 ) {
-    let mut waiting = Waiting::default();
+    let mut waiting = Waiting::new();
     let mut tick = interval(WRITE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -55,20 +62,37 @@ pub async fn write(
     }
 }
 
+/// A key, an address and a minute.
+type Place = (KeyId, Option<IpAddr>, i64);
+
 /// Uses that are not in the store yet.
-#[derive(Default)]
 struct Waiting {
-    /// One entry for each key, address and minute.
-    counts: HashMap<(KeyId, Option<IpAddr>, i64), (u64, Timestamp)>,
+    counts: HashMap<Place, (u64, Timestamp), RandomState>,
     /// Uses to be events.
     each: Vec<KeyUsed>,
     /// How many uses of an organization's keys will be missing among its events.
     missing: HashMap<OrgId, u64>,
     known: KnownSources,
+    /// The share of the keys whose turn it is to be counted, and how many shares have something to count.
+    share: u8,
+    shares_left: u8,
     failing: bool,
 }
 
 impl Waiting {
+    /// None. What the process before this one has written down and not counted is counted by this one.
+    fn new() -> Self {
+        Self {
+            counts: HashMap::default(),
+            each: Vec::new(),
+            missing: HashMap::new(),
+            known: KnownSources::default(),
+            share: 0,
+            shares_left: waiting::SHARES,
+            failing: false,
+        }
+    }
+
     fn add(&mut self, batch: Uses) {
         for one in batch.counts {
             let minute = one.last.seconds().div_euclid(60);
@@ -94,7 +118,8 @@ impl Waiting {
 
     /// What cannot be written stays, and is written with the next batch.
     async fn write(&mut self, control: &Control, metrics: &Metrics) {
-        if self.counts.is_empty() && self.each.is_empty() && self.missing.is_empty() {
+        let is_empty = self.counts.is_empty() && self.each.is_empty() && self.missing.is_empty();
+        if is_empty && self.shares_left == 0 {
             return;
         }
         match self.try_to(control, metrics).await {
@@ -111,12 +136,15 @@ impl Waiting {
         let counts: Vec<_> =
             self.counts.iter().map(|(&(key, ip, _), &(count, last))| Used { key, ip, count, last }).collect();
         let first = self.each.len().min(EACH_AT_ONCE);
-        control.write_uses(&counts, &self.each[..first], &mut self.known).await?;
+        let share = (self.shares_left > 0).then_some(self.share);
+        let wait = control.write_uses(&counts, &self.each[..first], &mut self.known, share).await?;
+        self.share = (self.share + 1) % waiting::SHARES;
+        self.shares_left = if wait { waiting::SHARES } else { self.shares_left.saturating_sub(1) };
         self.counts.clear();
         self.each.drain(..first);
         while !self.each.is_empty() {
             let next = self.each.len().min(EACH_AT_ONCE);
-            control.write_uses(&[], &self.each[..next], &mut self.known).await?;
+            control.write_uses(&[], &self.each[..next], &mut self.known, None).await?;
             self.each.drain(..next);
         }
         if self.missing.is_empty() {

@@ -19,6 +19,7 @@ use super::{
     forward::{self, Asked, BodyLimits, Sent},
     handover::{self, hand_over},
     headers::{self, HeaderRules, Hop, Lines, LoopDetected},
+    linger::linger,
     path,
     peer::Peer,
     record::{Exchange, Recorded},
@@ -44,6 +45,9 @@ pub async fn handle(
     let mut exchange = Box::new(Exchange::begin(worker, peer, turn, &request));
     let is_head = *request.method() == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
+    if let Err(refusal) = &outcome {
+        linger(&mut exchange, refusal).await;
+    }
     let mut response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));
     if is_head {
         without_body(&mut response);

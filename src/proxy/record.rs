@@ -113,6 +113,11 @@ impl Exchange {
         Ok(())
     }
 
+    /// It is not under way any more, though its answer is still to come.
+    pub fn leave(&mut self) {
+        self.inside = None;
+    }
+
     /// Its name.
     pub fn request_id(&self) -> HeaderValue {
         self.line.request_id.clone().unwrap_or(HeaderValue::from_static(""))

@@ -1,12 +1,9 @@
-//! How often: the rate limit of a key, and the budget of failures of an address and a prefix.
+//! How often: the rate limit of a key.
 //!
-//! A limit is judged after the decision, so that refused requests do not spend a key's quota. Failure budgets
-//! refuse only what was wrong anyway: the right secret always passes, so nobody is locked out by guessing.
+//! A limit is judged after the decision, so that refused requests do not spend a key's quota.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,30 +12,19 @@ use std::{
     time::Duration,
 };
 
-use governor::{
-    Quota, RateLimiter, clock,
-    middleware::NoOpMiddleware,
-    nanos::Nanos,
-    state::{InMemoryState, NotKeyed},
-};
 use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use super::{directory::Record, headers::Lines, reject::Refusal};
-use crate::{
-    config,
-    domain::{
-        access::{CredentialId, RatePerMinute},
-        key::state::Term,
-        time::{Clock, Timestamp},
-    },
+use crate::domain::{
+    access::{CredentialId, RatePerMinute},
+    key::state::Term,
+    time::{Clock, Timestamp},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NANOS_A_MINUTE: u64 = 60_000_000_000;
 /// No time: somebody uses the limiter.
 const IN_USE: u32 = u32::MAX;
-/// Addresses and prefixes whose failures are counted at once; the longest silent ones make room.
-const FAILING_CAPACITY: u64 = 100_000;
 
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -47,18 +33,6 @@ const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-r
 const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
-
-/// Rates are judged by the monotonic clock, so that setting the wall clock gives nobody a free burst.
-#[derive(Debug, Clone)]
-struct Uptime(Clock);
-
-impl clock::Clock for Uptime {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        self.0.uptime().into()
-    }
-}
 
 /// The rate limit of one rotation chain of keys (R000_23): n a minute, and n at once.
 #[derive(Debug)]
@@ -252,57 +226,6 @@ impl Limiters {
     }
 }
 
-type Budget = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Nanos>>;
-
-/// How often an address, and a prefix, may be wrong.
-#[derive(Debug)]
-pub struct Failures {
-    clock: Clock,
-    per_address: NonZeroU32,
-    per_prefix: NonZeroU32,
-    addresses: moka::sync::Cache<IpAddr, Arc<Budget>>,
-    prefixes: moka::sync::Cache<String, Arc<Budget>>,
-}
-
-impl Failures {
-    /// Full budgets for everybody.
-    pub fn new(budget: config::FailureBudget, clock: Clock) -> Self {
-        Self {
-            clock,
-            per_address: budget.ip,
-            per_prefix: budget.prefix,
-            addresses: moka::sync::Cache::new(FAILING_CAPACITY),
-            prefixes: moka::sync::Cache::new(FAILING_CAPACITY),
-        }
-    }
-
-    /// Counts a failure against an address and, if the credential named one, a prefix. False: over budget.
-    pub fn allow(&self, address: IpAddr, prefix: Option<&str>) -> bool {
-        let address =
-            self.addresses.get_with(network_of(address), || Arc::new(self.budget(self.per_address)));
-        let prefix = prefix
-            .map(|prefix| self.prefixes.get_with_by_ref(prefix, || Arc::new(self.budget(self.per_prefix))));
-        // Both are charged, whatever the other says.
-        let (address, prefix) = (address.check().is_ok(), prefix.is_none_or(|budget| budget.check().is_ok()));
-        address && prefix
-    }
-
-    fn budget(&self, per_minute: NonZeroU32) -> Budget {
-        RateLimiter::direct_with_clock(Quota::per_minute(per_minute), Uptime(self.clock.clone()))
-    }
-}
-
-/// What counts as one address: a subscriber holds a whole /64 of IPv6.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 /// What a key in its rotation grace says on every answer (RFC 9745, RFC 8594).
 #[derive(Debug, Clone)]
 pub struct Sunset {
@@ -457,27 +380,6 @@ mod tests {
         limiters.tidy();
         let kept = limiters.kept();
         assert!(kept.by_family.is_empty() && kept.plans.is_empty());
-    }
-
-    #[test]
-    fn failures_are_counted_by_address_and_by_prefix() {
-        let two = NonZeroU32::new(2).unwrap();
-        let budget = config::FailureBudget { ip: NonZeroU32::new(3).unwrap(), prefix: two };
-        let failures = Failures::new(budget, clock());
-        let address = |n: u8| IpAddr::from([203, 0, 113, n]);
-        assert!(failures.allow(address(1), Some("a")) && failures.allow(address(2), Some("a")));
-        assert!(!failures.allow(address(3), Some("a")), "the prefix is over its budget from everywhere");
-        assert!(failures.allow(address(3), Some("b")));
-        assert!(failures.allow(address(3), None));
-        assert!(!failures.allow(address(3), None), "the address is over its budget for everything");
-    }
-
-    #[test]
-    fn a_whole_64_is_one_address() {
-        let one: IpAddr = "2001:db8:1:2::1".parse().unwrap();
-        let other: IpAddr = "2001:db8:1:2:ffff::9".parse().unwrap();
-        assert_eq!(network_of(one), network_of(other));
-        assert_eq!(network_of("::ffff:1.2.3.4".parse().unwrap()), IpAddr::from([1, 2, 3, 4]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod listener;
 pub mod origin;
 pub mod outbound;
 pub mod patience;
+pub mod priority;
 pub mod proxy_protocol;
 pub mod single_flight;
 pub mod tasks;

@@ -21,7 +21,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Notify, futures::OwnedNotified},
+    sync::{Notify, futures::OwnedNotified, oneshot},
     task::AbortHandle,
 };
 
@@ -109,6 +109,21 @@ impl Tasks {
         if let Some(handle) = self.0.running().tasks.get_mut(&id) {
             *handle = Some(task.abort_handle());
         }
+    }
+
+    /// What `work` comes to, done by a thread of the caller's runtime even where the caller is none of them; none when it
+    /// panicked. What it starts inherits that thread's [priority](super::priority).
+    pub async fn run<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.spawn(name, async move {
+            // Nobody waits any more: then nobody wants it.
+            let _ = answer.send(work.await);
+        });
+        answered.await.ok()
     }
 
     /// Asks every task to end. Those that go on are ended by [`end`](Self::end).

@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0013_second_factors.sql"),
     },
     Migration { version: 14, name: "census", sql: include_str!("migrations/0014_census.sql") },
+    Migration { version: 15, name: "uses_waiting", sql: include_str!("migrations/0015_uses_waiting.sql") },
 ];
 
 /// The schema version this program was built for.

@@ -7,9 +7,11 @@
 use std::{
     fmt::{self, Display},
     io::Write as _,
+    net::IpAddr,
 };
 
 use super::redact::Redactor;
+use crate::domain::time::Timestamp;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +21,26 @@ pub enum LineFormat {
     Json,
     /// `key=value` pairs, quoted where a value needs it.
     Text,
+}
+
+/// The text of the last second, for times that share it.
+#[derive(Debug, Default)]
+pub(super) struct Second {
+    number: i64,
+    text: String,
+}
+
+impl Second {
+    /// Which this is, in RFC 3339 without the `Z`; none for what has no such text.
+    fn of(&mut self, time: Timestamp) -> Option<&str> {
+        let number = time.seconds();
+        if self.text.is_empty() || number != self.number {
+            let text = Timestamp::from_micros(number.checked_mul(1_000_000)?).to_string();
+            text.strip_suffix('Z')?.clone_into(&mut self.text);
+            self.number = number;
+        }
+        Some(&self.text)
+    }
 }
 
 /// A line that is being written.
@@ -44,21 +66,18 @@ impl<'a> Line<'a> {
         self.buffer.push(b'\n');
     }
 
+    #[inline]
     pub(super) fn key(&mut self, key: &str) {
-        let is_json = self.format == LineFormat::Json;
-        if !self.first {
-            self.buffer.push(if is_json { b',' } else { b' ' });
-        }
+        let (before, after) = match (self.format, self.first) {
+            (LineFormat::Json, true) => ("\"", "\":"),
+            (LineFormat::Json, false) => (",\"", "\":"),
+            (LineFormat::Text, true) => ("", "="),
+            (LineFormat::Text, false) => (" ", "="),
+        };
         self.first = false;
-        if is_json {
-            self.buffer.push(b'"');
-            self.buffer.extend_from_slice(key.as_bytes());
-            self.buffer.push(b'"');
-            self.buffer.push(b':');
-        } else {
-            self.buffer.extend_from_slice(key.as_bytes());
-            self.buffer.push(b'=');
-        }
+        self.buffer.extend_from_slice(before.as_bytes());
+        self.buffer.extend_from_slice(key.as_bytes());
+        self.buffer.extend_from_slice(after.as_bytes());
     }
 
     pub(super) fn nothing(&mut self) {
@@ -68,10 +87,46 @@ impl<'a> Line<'a> {
     /// Formatted by us: needs no quoting in text and none but the quotes in JSON.
     pub(super) fn bare(&mut self, key: &str, value: impl Display) {
         self.key(key);
-        let quote: &[u8] = if self.format == LineFormat::Json { b"\"" } else { b"" };
-        self.buffer.extend_from_slice(quote);
+        self.quote();
         append(self.buffer, format_args!("{value}"));
-        self.buffer.extend_from_slice(quote);
+        self.quote();
+    }
+
+    fn quote(&mut self) {
+        if self.format == LineFormat::Json {
+            self.buffer.push(b'"');
+        }
+    }
+
+    /// A time like many before it.
+    pub(super) fn time(&mut self, key: &str, value: Timestamp, second: &mut Second) {
+        let Some(second) = second.of(value) else { return self.bare(key, value) };
+        self.key(key);
+        self.quote();
+        self.buffer.extend_from_slice(second.as_bytes());
+        let micros = value.micros().rem_euclid(1_000_000).unsigned_abs();
+        if micros > 0 {
+            self.buffer.push(b'.');
+            digits(self.buffer, micros, 6);
+            let zeros = self.buffer.iter().rev().take_while(|digit| **digit == b'0').count();
+            self.buffer.truncate(self.buffer.len() - zeros);
+        }
+        self.buffer.push(b'Z');
+        self.quote();
+    }
+
+    /// An address.
+    pub(super) fn address(&mut self, key: &str, value: IpAddr) {
+        let IpAddr::V4(value) = value else { return self.bare(key, value) };
+        self.key(key);
+        self.quote();
+        for (place, octet) in value.octets().into_iter().enumerate() {
+            if place > 0 {
+                self.buffer.push(b'.');
+            }
+            digits(self.buffer, octet.into(), 1);
+        }
+        self.quote();
     }
 
     pub(super) fn number(&mut self, key: &str, value: impl Display) {
@@ -93,32 +148,55 @@ impl<'a> Line<'a> {
         digits(self.buffer, value % 1000, 3);
     }
 
-    /// One of our own words.
+    /// One of our own words, which are plain.
     pub(super) fn word(&mut self, key: &str, value: &'static str) {
+        debug_assert!(are_all(value, plain), "{value}");
         self.key(key);
-        self.text(value);
+        match self.format {
+            LineFormat::Json => self.quoted(value.as_bytes()),
+            LineFormat::Text => self.text(value),
+        }
     }
 
     /// Text that somebody else chose: whatever looks like a key in it is cut.
-    pub(super) fn foreign(&mut self, key: &str, value: Option<&str>) {
+    pub(super) fn foreign(&mut self, key: &str, value: Option<&[u8]>) {
         self.key(key);
-        match value {
-            Some(value) => {
-                let redactor = self.redactor;
-                self.text(&redactor.clean(value));
-            }
-            None => self.nothing(),
+        let Some(value) = value else { return self.nothing() };
+        let redactor = self.redactor;
+        if self.format == LineFormat::Json && redactor.is_harmless(value, plain) {
+            self.quoted(value);
+        } else {
+            // No text at all only where somebody means harm.
+            self.text(&redactor.clean(&String::from_utf8_lossy(value)));
         }
     }
 
     fn text(&mut self, value: &str) {
-        let plain = |byte: u8| matches!(byte, b'!' | b'#'..=b'<' | b'>'..=b'[' | b']'..=b'~');
-        if self.format == LineFormat::Text && value != "-" && !value.is_empty() && are_all(value, plain) {
+        let bare = |byte: u8| plain(byte) && !matches!(byte, b' ' | b'=');
+        if self.format == LineFormat::Text && value != "-" && !value.is_empty() && are_all(value, bare) {
             self.buffer.extend_from_slice(value.as_bytes());
+        } else if are_all(value, plain) {
+            self.quoted(value.as_bytes());
         } else {
-            quoted(self.buffer, value);
+            self.buffer.push(b'"');
+            for char in value.chars() {
+                escaped(self.buffer, char);
+            }
+            self.buffer.push(b'"');
         }
     }
+
+    /// A JSON string (RFC 8259 section 7) that is plain.
+    fn quoted(&mut self, value: &[u8]) {
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(value);
+        self.buffer.push(b'"');
+    }
+}
+
+/// Printable ASCII that needs no escape in a JSON string.
+fn plain(byte: u8) -> bool {
+    matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~')
 }
 
 /// Whether every byte is. Looks at all of them, because that is done many at a time.
@@ -138,20 +216,6 @@ fn digits(buffer: &mut Vec<u8>, value: u64, least: usize) {
     buffer.extend_from_slice(&room[at.min(room.len() - least)..]);
 }
 
-/// A JSON string (RFC 8259 section 7) in printable ASCII.
-fn quoted(buffer: &mut Vec<u8>, value: &str) {
-    let plain = |byte: u8| matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\');
-    buffer.push(b'"');
-    if are_all(value, plain) {
-        buffer.extend_from_slice(value.as_bytes());
-    } else {
-        for char in value.chars() {
-            escaped(buffer, char);
-        }
-    }
-    buffer.push(b'"');
-}
-
 fn escaped(buffer: &mut Vec<u8>, char: char) {
     match char {
         '"' => buffer.extend_from_slice(b"\\\""),
@@ -168,4 +232,50 @@ fn escaped(buffer: &mut Vec<u8>, char: char) {
 /// Writing to memory cannot fail.
 fn append(buffer: &mut Vec<u8>, value: fmt::Arguments<'_>) {
     let _ = buffer.write_fmt(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(write: impl FnOnce(&mut Line<'_>)) -> String {
+        let (mut buffer, redactor) = (Vec::new(), Redactor::default());
+        let mut line = Line::begin(&mut buffer, LineFormat::Json, &redactor);
+        write(&mut line);
+        line.end();
+        String::from_utf8(buffer).expect("ASCII")
+    }
+
+    proptest::proptest! {
+        /// What is written quickly is what the types say of themselves.
+        #[test]
+        fn times_and_addresses_look_as_everywhere(
+            times in proptest::collection::vec(-1_000_000_000_000_000_i64..300_000_000_000_000_000, 1..4),
+            near in 0_i64..3_000_000,
+            address: IpAddr,
+        ) {
+            let mut second = Second::default();
+            for micros in times.into_iter().flat_map(|time| [time, time + near, time - time.rem_euclid(1_000_000)]) {
+                let time = Timestamp::from_micros(micros);
+                let written = line(|line| line.time("x", time, &mut second));
+                proptest::prop_assert_eq!(written, format!("{{\"x\":\"{time}\"}}\n"));
+            }
+            let written = line(|line| line.address("x", address));
+            proptest::prop_assert_eq!(written, format!("{{\"x\":\"{address}\"}}\n"));
+        }
+
+        /// Text that is plain takes a shorter way to the same line.
+        #[test]
+        fn foreign_text_is_cleaned_and_quoted(text in "(?s)(\\PC|osk_|lgs_|Bearer |://|[a-z@:/ \"\\\\]){0,24}") {
+            let redactor = crate::telemetry::redact::tests::redactor();
+            let cleaned = redactor.clean(&text).into_owned();
+            let mut buffer = Vec::new();
+            let mut line = Line::begin(&mut buffer, LineFormat::Json, &redactor);
+            line.foreign("x", Some(text.as_bytes()));
+            line.end();
+            proptest::prop_assert!(buffer.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n')));
+            let back: serde_json::Value = serde_json::from_slice(&buffer).expect("JSON");
+            proptest::prop_assert_eq!(back["x"].as_str(), Some(cleaned.as_str()));
+        }
+    }
 }

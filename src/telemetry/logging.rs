@@ -111,12 +111,12 @@ impl Visit for Fields<'_, '_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.foreign(key(field), Some(value));
+        self.0.foreign(key(field), Some(value.as_bytes()));
     }
 
     /// Also what implements `Display` alone, floats and errors.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.foreign(key(field), Some(&format!("{value:?}")));
+        self.0.foreign(key(field), Some(format!("{value:?}").as_bytes()));
     }
 }
 

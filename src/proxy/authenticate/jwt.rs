@@ -19,7 +19,7 @@ use crate::{
     },
     proxy::{
         directory::{Cache, Lookup, Record, Rules, Vouched},
-        throttle::Failures,
+        failures::Failures,
     },
     runtime::{
         jwks::{IssuerKeys, Keeping, Published},

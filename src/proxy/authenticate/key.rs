@@ -21,8 +21,8 @@ use crate::{
     },
     proxy::{
         directory::{Cache, Directory, Lookup, Record, Rules, Unavailable},
+        failures::Failures,
         misses::Misses,
-        throttle::Failures,
     },
     runtime::{
         hashing::{Hashing, Overloaded},

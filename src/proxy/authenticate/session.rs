@@ -10,7 +10,7 @@ use crate::{
     domain::{session::SessionToken, time::Timestamp},
     proxy::{
         directory::{Cache, Lookup, Record, Rules},
-        throttle::Failures,
+        failures::Failures,
     },
 };
 

@@ -19,9 +19,9 @@ use crate::{
     },
     proxy::{
         directory::{Cache, Lookup, Record, Rules, Unavailable},
+        failures::Failures,
         misses::Misses,
         signature::{Claim, Found},
-        throttle::Failures,
     },
 };
 

@@ -1,5 +1,7 @@
 //! A key with everything that a decision about it needs, read by one statement, so that it is of one moment.
 
+use sqlx::Connection as _;
+
 use super::{Key, columns, parse};
 use crate::domain::{
     id::{KeyId, ProjectId, UserId},
@@ -15,6 +17,7 @@ use crate::store::{
     db::{Columns, Conn, Db, Row, hex},
     error::StoreError,
     people::{Place, custom_roles, place},
+    usage::waiting,
 };
 
 /// A key and those it stands on.
@@ -157,13 +160,20 @@ macro_rules! select {
     };
 }
 
-/// The key with this id.
+/// The key with this id, with whatever of its uses is written down.
 pub async fn find(conn: &mut Conn, id: KeyId) -> Result<Option<Held>, StoreError> {
-    let rows = sqlx::query::<Db>(select!("f.id = $1")).bind(id.to_string()).fetch_all(conn).await?;
-    rows.first().map(|row| held(row, &rows)).transpose()
+    let mut moment = conn.begin().await?;
+    let rows = sqlx::query::<Db>(select!("f.id = $1")).bind(id.to_string()).fetch_all(&mut *moment).await?;
+    let waiting = waiting::of(&mut moment, &[id]).await?;
+    moment.commit().await?;
+    let mut found = rows.first().map(|row| held(row, &rows)).transpose()?;
+    if let Some(held) = &mut found {
+        waiting.values().flatten().for_each(|used| held.key.add(used));
+    }
+    Ok(found)
 }
 
-/// The key of the profile's own shape with these public characters.
+/// The key of the profile's own shape with these public characters, as far as a decision needs it.
 pub async fn find_by_prefix(conn: &mut Conn, public: &str) -> Result<Option<Held>, StoreError> {
     let rows = sqlx::query::<Db>(select!("f.prefix = $1 AND f.foreign_lookup IS NULL"))
         .bind(public)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
+use sqlx::{Connection as _, Row as _};
 
 use super::{Key, Lookup, columns, held::FOREIGN_PREFIX, parse};
 use crate::domain::{
@@ -13,6 +13,7 @@ use crate::domain::{
 use crate::store::{
     db::{Columns, Conn, Db, readable},
     error::StoreError,
+    usage::waiting,
 };
 
 /// Which keys a list shows.
@@ -102,14 +103,21 @@ pub async fn list(
     if let Some(prefix) = &filter.prefix {
         query = query.bind(prefix);
     }
-    let rows = query.fetch_all(conn).await?;
+    let mut moment = conn.begin().await?;
+    let rows = query.fetch_all(&mut *moment).await?;
+    let ids: Vec<KeyId> =
+        rows.iter().filter_map(|row| row.try_get::<String, _>("id").ok()?.parse().ok()).collect();
+    let waiting = waiting::of(&mut moment, &ids).await?;
+    moment.commit().await?;
 
     // The cursor comes from the rows as read, so that a damaged row does not end the list.
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let last = rows.last().filter(|_| full).and_then(|row| row.try_get::<String, _>("id").ok());
     let items = readable(&rows, |row| {
         let created_by = Columns::of(row, "api_keys", "id").maybe_text("created_by_email")?;
-        Ok(Listed { key: parse(row)?, created_by })
+        let mut key = parse(row)?;
+        waiting.get(&key.id).into_iter().flatten().for_each(|used| key.add(used));
+        Ok(Listed { key, created_by })
     });
     Ok(Page { items, next: last.and_then(|id| id.parse().ok()) })
 }

@@ -22,6 +22,7 @@ pub use self::{
 use super::{
     db::{Columns, Row, hex, unhex},
     error::StoreError,
+    usage::Used,
 };
 use crate::domain::{
     access::{Networks, RatePerMinute},
@@ -106,6 +107,15 @@ impl Key {
         match &self.lookup {
             Lookup::Public => &self.prefix,
             Lookup::Foreign(lookup) => lookup,
+        }
+    }
+
+    /// A use that is written down and not counted yet.
+    fn add(&mut self, used: &Used) {
+        self.usage_count = self.usage_count.saturating_add(used.count);
+        if self.last_used_at.is_none_or(|last| last <= used.last) {
+            self.last_used_at = Some(used.last);
+            self.last_used_ip = used.ip.or(self.last_used_ip);
         }
     }
 

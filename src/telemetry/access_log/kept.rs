@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use http::HeaderValue;
 use tokio::sync::mpsc;
 
@@ -65,7 +66,7 @@ pub(super) struct Keeper {
     /// The second that is counted, and what was picked in it: in all, and of each tenant.
     second: i64,
     picked: u32,
-    of_tenant: HashMap<HeaderValue, u32>,
+    of_tenant: HashMap<HeaderValue, u32, RandomState>,
 }
 
 /// How many are picked in a second, so that the store has room for what else it does.
@@ -78,7 +79,7 @@ const LONGEST_WORD: usize = 64;
 
 impl Keeper {
     pub(super) fn new(out: mpsc::Sender<KeptRequest>, dropped: Arc<Counter>) -> Self {
-        Self { out, dropped, second: 0, picked: 0, of_tenant: HashMap::new() }
+        Self { out, dropped, second: 0, picked: 0, of_tenant: HashMap::default() }
     }
 
     /// Keeps a request, if somebody's. Never waits: when the store does not take them, requests are left out.

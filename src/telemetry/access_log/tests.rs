@@ -127,7 +127,7 @@ proptest::proptest! {
         let mut failed = record("/");
         failed.auth_failure = Some(AuthFailure { prefix: Some(text.as_str().into()), reason: "x" });
         let mut buffer = Vec::new();
-        line::write(&mut buffer, &failed, LineFormat::Json, &Redactor::default());
+        line::write(&mut buffer, &failed, LineFormat::Json, &Redactor::default(), &mut Second::default());
         let last = buffer.split(|byte| *byte == b'\n').nth(1).expect("two lines");
         let back: serde_json::Value = serde_json::from_slice(last).expect("JSON");
         let expected = Redactor::default().clean(&text).into_owned();

@@ -5,6 +5,7 @@ mod crash;
 mod machine;
 mod overload;
 mod panic;
+mod priority;
 mod rows;
 mod store;
 mod upstreams;

@@ -1,6 +1,9 @@
 //! Rates of keys, and the budgets for failures that protect everybody else.
 
-use std::thread;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::support::{
     gateway::Gateway,
@@ -10,7 +13,6 @@ use crate::support::{
     setup::Setup,
     wrong::Wrong,
 };
-use std::time::Duration;
 
 /// A gateway whose clock stands still, with one key limited to so many requests per minute.
 fn limited(rate: &str) -> (Upstream, Gateway, Key) {
@@ -280,6 +282,32 @@ fn an_address_over_its_budget_is_refused() {
         .header("X-Forwarded-For", "203.0.113.9")
         .send();
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
+}
+
+/// A flood of wrong credentials is answered late, and so is one of what has ended; the right secret from there is not,
+/// and each hears what they heard before.
+#[test]
+fn a_flood_is_answered_late() {
+    const LATE: Duration = Duration::from_millis(250);
+    let guarded = Guarded::new(1, 1_000_000);
+    let (wrong, ended) = ("203.0.113.9", "203.0.113.10");
+    let revoked = guarded.program.site.key(&["--scope", "org", "--name", "revoked"]);
+    guarded.program.cli(&["keys", "revoke", &revoked.id]).ok();
+    let takes = |address: &str, key: &str| {
+        let began = Instant::now();
+        (guarded.from(address, key), began.elapsed())
+    };
+    let malformed = (0..24).map(|number| takes(wrong, &format!("tos_{number}")));
+    let late = malformed.filter(|(verdict, took)| verdict == "429 too_many_failures" && *took >= LATE);
+    assert!(late.count() >= 6);
+    let refused: Vec<_> = (0..24).map(|_| takes(ended, &revoked.text)).collect();
+    assert!(refused.iter().all(|(verdict, _)| verdict == "401 credential_revoked"), "{refused:?}");
+    assert!(refused.iter().filter(|(_, took)| *took >= LATE).count() >= 6, "{refused:?}");
+    for address in [wrong, ended] {
+        let right = (0..20).map(|_| takes(address, &guarded.key.text));
+        let right = right.inspect(|(verdict, _)| assert_eq!(verdict, "200"));
+        assert!(right.map(|(_, took)| took).min().is_some_and(|took| took < LATE), "it does not wait");
+    }
 }
 
 /// G199: an address that nobody vouches for cannot be rotated by a header.

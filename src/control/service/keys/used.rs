@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         StoreError, Tx, audit,
-        usage::{self, Used, Whose},
+        usage::{self, Used, Whose, waiting},
     },
 };
 
@@ -42,6 +42,9 @@ pub struct KeyUsed {
 #[derive(Debug, Default)]
 pub struct KnownSources(HashSet<(KeyId, Option<IpAddr>)>);
 
+/// So many uses are counted as soon as they come.
+const FEW: usize = 256;
+
 /// Beyond it they are forgotten, and asked for again.
 const KNOWN: usize = 100_000;
 
@@ -55,8 +58,9 @@ impl KnownSources {
 }
 
 impl Control {
-    /// Counts a batch of uses, and records `each` as an event, in the order given; all or nothing. Keys that are gone
-    /// are passed over.
+    /// Writes down a batch of uses, and records `each` as an event, in the order given; all or nothing. Keys that are
+    /// gone are passed over. A few uses are counted for their keys at once; where there are more they wait, and what
+    /// waits of one `share` is counted. Gives whether some of these wait.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing was written; the caller keeps the batch and tries again.
@@ -65,12 +69,26 @@ impl Control {
         counts: &[Used],
         each: &[KeyUsed],
         known: &mut KnownSources,
-    ) -> Result<(), StoreError> {
-        let firsts = self.settings().key_use == KeyUseEvents::FirstPerIp;
+        share: Option<u8>,
+    ) -> Result<bool, StoreError> {
+        let wants_firsts = self.settings().key_use == KeyUseEvents::FirstPerIp;
+        let wait = counts.len() > FEW && !wants_firsts;
         let mut tx = self.store().write().await?;
         let mut events: Vec<Event> = each.iter().map(used).collect();
-        let firsts = if firsts { first_uses(&mut tx, counts, known).await? } else { Vec::new() };
-        usage::add(&mut tx, counts).await?;
+        let mut firsts = Vec::new();
+        if wants_firsts {
+            // What is the first use is told by what is counted.
+            waiting::count_all(&mut tx).await?;
+            firsts = first_uses(&mut tx, counts, known).await?;
+        }
+        if wait {
+            waiting::put(&mut tx, counts).await?;
+        } else {
+            usage::add(&mut tx, counts).await?;
+        }
+        if let Some(share) = share {
+            waiting::count(&mut tx, share).await?;
+        }
         let keys: Vec<_> = firsts.iter().map(|first| first.key).collect();
         let whose = usage::whose(&mut tx, &keys).await?;
         for first in &firsts {
@@ -89,7 +107,7 @@ impl Control {
             known.insert((first.key, first.ip));
         }
         self.count_recorded(std::iter::repeat_n("use", events.len()));
-        Ok(())
+        Ok(wait)
     }
 
     /// Records that so many uses of an organization's keys are missing in its trail: a gap that says so is no lie.

@@ -29,7 +29,7 @@ async fn rotation_keeps_both_for_the_grace_and_a_lost_answer_locks_nobody_out() 
     assert_eq!(kept.expires_at, Some(NOW.after(HOUR * 2 + DAY * 90)));
 
     let used = crate::store::usage::Used { key: kept.id, ip: None, count: 1, last: NOW };
-    control.write_uses(&[used], &[], &mut KnownSources::default()).await.unwrap();
+    control.write_uses(&[used], &[], &mut KnownSources::default(), None).await.unwrap();
     refused(control.rotate_key(&ana, &old.prefix, None).await, "conflict");
     platform.clock.advance(HOUR * 47);
     assert_eq!(control.find_key(&ana, &old.prefix).await.unwrap().status, Status::Expired);

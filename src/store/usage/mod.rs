@@ -1,5 +1,7 @@
 //! How often keys are used, in minutes, and when and from where last. Written in batches, never per request.
 
+pub mod waiting;
+
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
@@ -107,7 +109,10 @@ fn by_key(uses: &[Used]) -> Vec<(KeyId, Sum)> {
             (sum.ip, sum.ip_at) = (ip, last);
         }
     }
-    sums.into_iter().collect()
+    // Neighbours in the table are changed one after the other.
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_unstable_by_key(|(key, _)| *key);
+    sums
 }
 
 fn bounded(count: u64) -> i64 {
@@ -212,9 +217,29 @@ pub async fn by_minute_and_source(
     limit: u32,
 ) -> Result<(Vec<Minute>, Vec<Source>), StoreError> {
     let mut moment = conn.begin().await?;
-    let minutes = of_key(&mut moment, key, since).await?;
-    let sources = sources(&mut moment, key, since, limit).await?;
+    let waiting = waiting::of(&mut moment, &[key]).await?.remove(&key).unwrap_or_default();
+    let mut minutes = of_key(&mut moment, key, since).await?;
+    // What waits may change who is among the busiest.
+    let read = if waiting.is_empty() { limit } else { u32::MAX };
+    let mut sources = sources(&mut moment, key, since, read).await?;
     moment.commit().await?;
+    for Used { ip, count, last, .. } in waiting {
+        let start = Timestamp::from_micros(last.micros().div_euclid(MINUTE) * MINUTE);
+        if start < since {
+            continue;
+        }
+        match minutes.iter_mut().find(|minute| minute.start == start) {
+            Some(minute) => minute.count += count,
+            None => minutes.push(Minute { start, count }),
+        }
+        match sources.iter_mut().find(|source| source.ip == ip) {
+            Some(source) => (source.count, source.last) = (source.count + count, source.last.max(start)),
+            None => sources.push(Source { ip, count, last: start }),
+        }
+    }
+    minutes.sort_by_key(|minute| minute.start);
+    sources.sort_by_key(|source| std::cmp::Reverse(source.count));
+    sources.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok((minutes, sources))
 }
 
