@@ -50,6 +50,7 @@
 //! | | `proxy/lasting.rs` | whatever goes on is cut off when its credential ends |
 //! | 10 | `proxy/record.rs` | log line, counters, a use of the key; after the answer |
 //! | refused | `proxy/reject.rs` | every refusal becomes its answer here |
+//! | | `proxy/linger.rs` | a flood of what is wrong is answered late |
 //!
 //! All of it reads as one screen in `proxy/pipeline.rs`.
 //!

@@ -4,7 +4,7 @@
 //! Every such write would be a call to the kernel, and a record of its own inside TLS. Here they wait for each other until
 //! whoever runs the connection has nothing more to say, and says so ([`Outlet::poll_flush`]).
 //!
-//! Nothing waits longer than that turn, and never more than [`ROOM`] bytes; what is larger than a gathering is worth goes
+//! Nothing waits longer than that turn, and never more than 16 KiB; what is larger than a gathering is worth goes
 //! through without being copied.
 
 use std::{
