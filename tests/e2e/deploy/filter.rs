@@ -38,8 +38,10 @@ fn allowed() -> BTreeSet<String> {
         for name in taken.unwrap_or(line).split(' ') {
             if taken.is_some() {
                 calls = &calls - &group(name);
-            } else {
+            } else if name.starts_with('@') {
                 calls.extend(group(name));
+            } else {
+                calls.insert(name.to_owned());
             }
         }
     }

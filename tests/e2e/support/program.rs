@@ -450,11 +450,13 @@ impl Program {
     /// The access log lines of requests to this path, once there are `count`.
     pub fn requests_logged(&self, path: &str, count: usize) -> Vec<Value> {
         wait::for_some(&format!("{count} access log lines for {path}"), || {
-            let lines: Vec<Value> = self
+            let mut lines: Vec<Value> = self
                 .log()
                 .into_iter()
                 .filter(|line| line["msg"] == "request" && line["path"] == path)
                 .collect();
+            // Workers write beside each other; this is the order in which they were asked.
+            lines.sort_by_key(|line| line["ts"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()));
             (lines.len() >= count).then_some(lines)
         })
     }
