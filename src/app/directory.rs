@@ -244,7 +244,6 @@ fn entry(held: Held, signer: Option<Signer>, rules: &Rules, mac_key: &MacKey) ->
 
 fn session(held: sessions::Held, rules: &Rules) -> Entry {
     let sessions::Held { session, person } = held;
-    let standing = person.standing(&rules.profile);
     let id = CredentialId::Session(session.id);
     Entry {
         id,
@@ -254,15 +253,7 @@ fn session(held: sessions::Held, rules: &Rules) -> Entry {
             credential: session.id.to_string().into(),
             life: session.life().into(),
             activity: None,
-            rights: Arc::new(Rights {
-                boundary: person.boundary,
-                team_projects: person.team_projects.into(),
-                user: Some(person.user),
-                role: standing.role,
-                permissions: standing.permissions,
-                holder: standing.holder,
-                networks: Networks::default(),
-            }),
+            rights: rights(person, rules),
         },
         rate: None,
         proof: None,
@@ -272,8 +263,21 @@ fn session(held: sessions::Held, rules: &Rules) -> Entry {
     }
 }
 
-fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
+/// What a person may do where they act, from anywhere.
+fn rights(person: Acting, rules: &Rules) -> Arc<Rights> {
     let standing = person.standing(&rules.profile);
+    Arc::new(Rights {
+        boundary: person.boundary,
+        team_projects: person.team_projects.into(),
+        user: Some(person.user),
+        role: standing.role,
+        permissions: standing.permissions,
+        holder: standing.holder,
+        networks: Networks::default(),
+    })
+}
+
+fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
     let id = CredentialId::Person(person.user);
     Entry {
         id,
@@ -283,15 +287,7 @@ fn token(vouched: &Vouched, person: Acting, rules: &Rules) -> Entry {
             credential: vouched.credential.clone(),
             life: Life::begin(Timestamp::default(), Some(vouched.ends_at)).into(),
             activity: None,
-            rights: Arc::new(Rights {
-                boundary: person.boundary,
-                team_projects: person.team_projects.into(),
-                user: Some(person.user),
-                role: standing.role,
-                permissions: standing.permissions,
-                holder: standing.holder,
-                networks: Networks::default(),
-            }),
+            rights: rights(person, rules),
         },
         rate: None,
         proof: None,
