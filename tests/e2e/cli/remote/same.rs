@@ -71,7 +71,7 @@ const PLACES: &str = "
 const KEYS: &str = "
     teams create --name Web
     projects create --team-id web --name Shop
-    a = keys create --user ADMIN --name ci --scope project --project-id shop --scopes scan:read --expires-in-days 30 \
+    a = keys create --user ADMIN --name nightly --scope project --project-id shop --scopes scan:read --expires-in-days 30 \
         --environment prod --rate-limit-per-minute 60 --allowed-ips 10.0.0.0/8,2001:db8::/32 --description for_builds
     b = keys create --user ADMIN --name lead --scope team --team-id web --effective-role developer
     c = keys create --user ADMIN --name whole --scope org --expires-at SOON
@@ -81,7 +81,7 @@ const KEYS: &str = "
     keys create --user ADMIN --name x --scope org --security-level wild
     keys create --user ADMIN --name signs --scope org --security-level advanced --expires-in-days 9
     keys list
-    keys list --team-id web --status active --q ci --org default
+    keys list --team-id web --status active --q nightly --org default
     keys list --project-id shop --user ADMIN
     keys show @a
     keys show tos_@a
