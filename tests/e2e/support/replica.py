@@ -41,20 +41,15 @@ class Copy:
         try:
             while True:
                 while b"\r\n\r\n" not in data:
-                    reading = asyncio.ensure_future(loop.sock_recv(connection, 65536))
-                    await asyncio.wait({reading, stop}, return_when=asyncio.FIRST_COMPLETED)
-                    if not reading.done():
-                        reading.cancel()
-                        try:
-                            # What has arrived by now is still served.
-                            some = connection.recv(65536)
-                        except BlockingIOError:
-                            if not data:
-                                await self.close(connection)
-                                return
-                            some = await loop.sock_recv(connection, 65536)
-                    else:
-                        some = reading.result()
+                    await self.readable(connection, None if data else stop)
+                    try:
+                        # What has arrived by now is still served.
+                        some = connection.recv(65536)
+                    except BlockingIOError:
+                        if not data and self.stopping.is_set():
+                            await self.close(connection)
+                            return
+                        continue
                     if not some:
                         return
                     data += some
@@ -77,6 +72,16 @@ class Copy:
         finally:
             stop.cancel()
             connection.close()
+
+    async def readable(self, connection, stop):
+        """Waits for bytes without taking any: a read that is called off may have them already."""
+        loop = asyncio.get_running_loop()
+        came = loop.create_future()
+        loop.add_reader(connection, lambda: came.done() or came.set_result(None))
+        try:
+            await asyncio.wait({came, stop} - {None}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loop.remove_reader(connection)
 
     async def close(self, connection):
         """Says that nothing more will come, and sees what the other side had sent by then."""
