@@ -13,6 +13,7 @@ pub mod credential;
 pub mod decide;
 pub mod directory;
 pub mod failures;
+pub mod fields;
 pub mod forward;
 pub mod gateway;
 pub mod handover;

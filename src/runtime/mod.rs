@@ -14,6 +14,7 @@ pub mod outbound;
 pub mod patience;
 pub mod priority;
 pub mod proxy_protocol;
+pub mod said;
 pub mod single_flight;
 pub mod tasks;
 pub mod tls;
