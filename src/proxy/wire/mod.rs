@@ -39,6 +39,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::room::{GULP, MOST};
 pub use self::{
     content::{Broken, Content},
     frames::{Frames, Heard},
@@ -372,10 +373,6 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// How much is read at a time, in bytes, until somebody sends more than that at once.
-const GULP: usize = 8 << 10;
-/// The most that is read of a body at a time.
-const MOST: usize = 32 << 10;
 /// The least, so that what follows a short body is seen with it.
 const LEAST: usize = 1 << 10;
 /// How long the rest of an unwanted body is waited for.

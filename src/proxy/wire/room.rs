@@ -51,5 +51,10 @@ pub fn keep(mut headers: HeaderMap) {
     HEADERS.set(Some(headers));
 }
 
+/// How much is read at a time, in bytes, until somebody sends more than that at once.
+pub const GULP: usize = 8 << 10;
+/// The most that is read at a time: what a body of 64 KiB takes with its head. A reader who takes nothing has one such
+/// piece waiting, beside what is to be written to it.
+pub const MOST: usize = 66 << 10;
 /// As much is made room for at a time.
 const SLAB: usize = 16 << 10;

@@ -39,7 +39,10 @@ pub(in crate::proxy) use self::write::Outgoing;
 pub use self::{error::AnswerError, whole::Whole};
 use self::{head::LONGEST_HEAD, upload::Upload};
 use crate::{
-    proxy::wire::{Found, Reading, Unsendable, is_worth_a_look, room},
+    proxy::wire::{
+        Found, Reading, Unsendable, is_worth_a_look,
+        room::{self, GULP, MOST},
+    },
     runtime::dial::Stream,
 };
 
@@ -52,7 +55,7 @@ pub(in crate::proxy) struct Line {
     looked_at: usize,
     /// Interim answers to this request.
     interim: u32,
-    /// How much to read at a time.
+    /// How much to read at a time: who has sent much is asked for much, of the next answer too.
     gulp: usize,
     /// Whether it may carry another request, as far as is known.
     keeps: bool,
@@ -106,7 +109,7 @@ impl Line {
     /// Holds no memory until it is used again.
     pub(super) fn fall_idle(&mut self) {
         (self.rest, self.upload) = (Bytes::new(), None);
-        (self.looked_at, self.interim, self.gulp) = (0, 0, GULP);
+        (self.looked_at, self.interim) = (0, 0);
     }
 
     /// Sends a request and reads the head of its answer. What is not sent by then goes on by itself.
@@ -150,7 +153,7 @@ impl Line {
                 }
                 self.looked_at = self.rest.len();
             }
-            let fresh = ready!(self.poll_fill(GULP, context))?;
+            let fresh = ready!(self.poll_fill(self.gulp, context))?;
             if fresh.is_empty() {
                 return Poll::Ready(Err(AnswerError::Cut));
             }
@@ -167,6 +170,12 @@ impl Line {
     /// The head is there.
     fn begin(&mut self, head: head::Head, outgoing: &mut Outgoing) -> Response<Reading> {
         self.keeps &= head.keeps;
+        self.gulp = match &head.reading {
+            Reading::Done => GULP,
+            Reading::Length(length) if *length <= GULP as u64 => GULP,
+            Reading::Length(_) => MOST,
+            Reading::Chunked(_) | Reading::Close => self.gulp,
+        };
         if !self.refuses && !outgoing.is_sent() {
             self.upload = Some(Upload::go_on(&self.stream, outgoing));
         }
@@ -284,9 +293,4 @@ impl fmt::Debug for Line {
     }
 }
 
-/// How much is read at a time, in bytes, until somebody sends more than that at once.
-const GULP: usize = 8 << 10;
-/// The most that is read at a time. A client that takes nothing has one such piece waiting, beside what is to be written to
-/// it.
-const MOST: usize = 32 << 10;
 const SURPLUS: usize = 64;
