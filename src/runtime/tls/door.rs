@@ -185,7 +185,7 @@ impl Offer {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(Arc::clone(&clients))
             .with_cert_resolver(Arc::clone(certificates) as _);
-        // Of what both have, the strongest: clients' orders are decades old sometimes.
+        // Of what both have, what we like best: clients' orders are decades old sometimes.
         config.ignore_client_order = true;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // A request that can be played again is no request (RFC 8470).

@@ -69,6 +69,8 @@ fn old_versions_and_weak_suites_are_refused() {
     let house = House::new();
     for (arguments, spoken) in [
         (&["-tls1_3"] as &[&str], true),
+        (&["-tls1_3", "-ciphersuites", "TLS_AES_256_GCM_SHA384"], true),
+        (&["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], true),
         (&["-tls1_2"], true),
         (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], false),
         (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], false),
@@ -84,6 +86,8 @@ fn old_versions_and_weak_suites_are_refused() {
         let agreed = said.contains("Cipher is ") && !said.contains("Cipher is (NONE)");
         assert_eq!(agreed, spoken, "{arguments:?}: {said}");
     }
+    // OpenSSL would rather have AES-256.
+    assert!(openssl(&house, &["-tls1_3"]).contains("Cipher is TLS_AES_128_GCM_SHA256"));
     let strict = House::with(|setup| setup.set("tls.min_version", "1.3"));
     assert!(openssl(&strict, &["-tls1_2"]).contains("Cipher is (NONE)"));
     assert!(!openssl(&strict, &["-tls1_3"]).contains("Cipher is (NONE)"));
