@@ -21,15 +21,15 @@ pub(super) const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Answers the requests of a connection until it ends; an error says that it ended early. `spoken` is what was agreed on
 /// before; both kinds of HTTP are served on a connection on which nothing was.
-pub async fn converse<S: Stream + 'static>(
-    mut stream: S,
+pub async fn converse(
+    mut stream: Box<dyn Stream>,
     peer: Rc<Peer>,
     worker: Rc<Worker>,
     mut phase: watch::Receiver<Phase>,
     spoken: Spoken,
 ) -> io::Result<()> {
     match spoken {
-        Spoken::Http1 => http1::serve(Box::new(stream), Bytes::new(), peer, worker, &phase).await,
+        Spoken::Http1 => http1::serve(stream, Bytes::new(), peer, worker, &phase).await,
         Spoken::Http2 => Box::pin(http2::serve(stream, peer, worker, &mut phase)).await,
         Spoken::Unknown => {
             let patience = worker.serving().snapshot.limits.header_timeout;
@@ -40,7 +40,7 @@ pub async fn converse<S: Stream + 'static>(
                 // In memory of its own: most connections have no room for it.
                 Box::pin(http2::serve(Reread::new(said, stream), peer, worker, &mut phase)).await
             } else {
-                http1::serve(Box::new(stream), said, peer, worker, &phase).await
+                http1::serve(stream, said, peer, worker, &phase).await
             }
         }
     }

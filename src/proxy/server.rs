@@ -132,7 +132,7 @@ impl House {
         }
         let stream = patient(stream, &worker);
         match self.door.clone() {
-            None => self.connections.spawn_local(connection(stream, peer, worker, held, phase)),
+            None => self.connections.spawn_local(plain(stream, peer, worker, held, phase)),
             Some(door) => self.connections.spawn_local(encrypted(stream, peer, door, worker, held, phase)),
         };
     }
@@ -219,22 +219,27 @@ fn patient(stream: TcpStream, worker: &Worker) -> Patient {
     Patient::new(stream, pace, worker.gateway.clock.clone())
 }
 
+/// What is said on a connection, to its end.
 async fn connection(
-    stream: Patient,
+    stream: Box<dyn Stream>,
     peer: Peer,
     worker: Rc<Worker>,
     held: Held,
     phase: watch::Receiver<Phase>,
+    spoken: Spoken,
 ) {
     let (ip, peer) = (peer.ip, Rc::new(peer));
     // A client that hangs up, or sends what is no HTTP, is its own affair.
-    if let Err(error) = converse(stream, peer, worker, phase, Spoken::Unknown).await {
+    if let Err(error) = converse(stream, peer, worker, phase, spoken).await {
         tracing::debug!(%error, client = %ip, "connection ended early");
     }
     drop(held);
 }
 
-/// The same inside TLS, where an end without `close_notify` is no end.
+async fn plain(stream: Patient, peer: Peer, worker: Rc<Worker>, held: Held, phase: watch::Receiver<Phase>) {
+    connection(Box::new(stream), peer, worker, held, phase, Spoken::Unknown).await;
+}
+
 async fn encrypted(
     stream: Patient,
     peer: Peer,
@@ -243,16 +248,29 @@ async fn encrypted(
     held: Held,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let (ip, patience) = (peer.ip, worker.serving().snapshot.limits.header_timeout);
-    let counts = Arc::clone(&worker.gateway.metrics.tls);
-    let met = {
-        let mut meeting = pin!(door.meet(stream, patience));
-        tokio::select! {
-            met = &mut meeting => met,
-            // As for a first request: it may be on its way.
-            () = draining(&mut phase) => {
-                tokio::time::timeout(LAST_REQUEST, meeting).await.unwrap_or(Err(NotMet::TimedOut))
-            }
+    // In memory of its own, which nobody holds who has come in.
+    let meeting = Box::pin(meet(stream, peer, door, &worker, &mut phase));
+    if let Some((stream, peer, spoken)) = meeting.await {
+        connection(stream, peer, worker, held, phase, spoken).await;
+    }
+}
+
+/// Makes the handshake; none: nobody came in.
+async fn meet(
+    stream: Patient,
+    peer: Peer,
+    door: Arc<Door>,
+    worker: &Worker,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<(Box<dyn Stream>, Peer, Spoken)> {
+    let patience = worker.serving().snapshot.limits.header_timeout;
+    let counts = &worker.gateway.metrics.tls;
+    let mut meeting = pin!(door.meet(stream, patience));
+    let met = tokio::select! {
+        met = &mut meeting => met,
+        // As for a first request: it may be on its way.
+        () = draining(phase) => {
+            tokio::time::timeout(LAST_REQUEST, meeting).await.unwrap_or(Err(NotMet::TimedOut))
         }
     };
     match met {
@@ -261,20 +279,17 @@ async fn encrypted(
             // Whoever did not ask for HTTP/2 in the handshake does not get it (RFC 9113 section 3.2).
             let is_http2 = met.protocol.as_deref() == Some(HTTP2);
             let spoken = if is_http2 { Spoken::Http2 } else { Spoken::Http1 };
-            let peer = Rc::new(peer.over_tls(met));
-            if let Err(error) = converse(stream, peer, worker, phase, spoken).await {
-                tracing::debug!(%error, client = %ip, "connection ended early");
-            }
+            return Some((Box::new(stream), peer.over_tls(met), spoken));
         }
         // Whoever knocks and does not come in is no news: the internet is full of them.
-        Err(NotMet::Challenge) => tracing::debug!(client = %ip, "an authority's challenge was answered"),
+        Err(NotMet::Challenge) => tracing::debug!(client = %peer.ip, "an authority's challenge was answered"),
         Err(error) => {
             let count = if matches!(error, NotMet::TimedOut) { &counts.timed_out } else { &counts.failed };
             count.inc();
-            tracing::debug!(%error, client = %ip, "no TLS connection came about");
+            tracing::debug!(%error, client = %peer.ip, "no TLS connection came about");
         }
     }
-    drop(held);
+    None
 }
 
 /// A connection on which a load balancer first says whose it is.
@@ -318,7 +333,7 @@ async fn behind_balancer(
     }
     let stream = patient(stream, &worker);
     match door {
-        None => Box::pin(connection(stream, peer, worker, held, phase)).await,
+        None => Box::pin(plain(stream, peer, worker, held, phase)).await,
         Some(door) => Box::pin(encrypted(stream, peer, door, worker, held, phase)).await,
     }
 }

@@ -37,6 +37,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::SupportedCipherSuite;
+
     use super::*;
 
     #[test]
@@ -51,7 +53,7 @@ mod tests {
     #[test]
     fn nothing_is_left_out_of_the_order() {
         let suites = |provider: &CryptoProvider| -> Vec<_> {
-            provider.cipher_suites.iter().map(|suite| suite.suite()).collect()
+            provider.cipher_suites.iter().map(SupportedCipherSuite::suite).collect()
         };
         let (ours, theirs) = (suites(&provider()), suites(&rustls::crypto::aws_lc_rs::default_provider()));
         assert_eq!(ours[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
