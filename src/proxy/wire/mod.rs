@@ -278,7 +278,7 @@ impl Wire {
             }
             let said = self.poll_word(context);
             let room = match &*reading {
-                Reading::Length(left) => usize::try_from(*left).map_or(MOST, |left| left.clamp(LEAST, MOST)),
+                Reading::Length(left) => room::piece(*left).max(LEAST),
                 _ => self.gulp.get(),
             };
             match (said, self.poll_fill(room, context)) {

@@ -53,8 +53,16 @@ pub fn keep(mut headers: HeaderMap) {
 
 /// How much is read at a time, in bytes, until somebody sends more than that at once.
 pub const GULP: usize = 8 << 10;
-/// The most that is read at a time: what a body of 64 KiB takes with its head. A reader who takes nothing has one such
-/// piece waiting, beside what is to be written to it.
-pub const MOST: usize = 66 << 10;
+/// The most that is read at a time of what is longer than [`WHOLE`]; it is passed on while the core still has it at hand.
+pub const MOST: usize = 32 << 10;
+/// What a body of 64 KiB takes with its head: as much is read at once where no more is to come. A reader who takes nothing has
+/// one such piece waiting, beside what is to be written to it.
+pub const WHOLE: usize = 66 << 10;
+
+/// How much to read when so much is to come.
+pub fn piece(left: u64) -> usize {
+    usize::try_from(left).ok().filter(|left| *left <= WHOLE).unwrap_or(MOST)
+}
+
 /// As much is made room for at a time.
 const SLAB: usize = 16 << 10;

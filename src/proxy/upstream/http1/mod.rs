@@ -41,7 +41,7 @@ use self::{head::LONGEST_HEAD, upload::Upload};
 use crate::{
     proxy::wire::{
         Found, Reading, Unsendable, is_worth_a_look,
-        room::{self, GULP, MOST},
+        room::{self, GULP, MOST, WHOLE},
     },
     runtime::dial::Stream,
 };
@@ -173,6 +173,7 @@ impl Line {
         self.gulp = match &head.reading {
             Reading::Done => GULP,
             Reading::Length(length) if *length <= GULP as u64 => GULP,
+            Reading::Length(length) if *length <= WHOLE as u64 => WHOLE,
             Reading::Length(_) => MOST,
             Reading::Chunked(_) | Reading::Close => self.gulp,
         };
@@ -208,9 +209,7 @@ impl Line {
             // With room for what must not be there, so that it is seen, and so that the kernel says at once that there is
             // no more.
             let room = match reading {
-                Reading::Length(left) => {
-                    usize::try_from(*left).map_or(MOST, |left| left.saturating_add(SURPLUS)).min(MOST)
-                }
+                Reading::Length(left) => room::piece(left.saturating_add(SURPLUS)),
                 _ => self.gulp,
             };
             let fresh = ready!(self.poll_fill(room, context))?;
@@ -293,4 +292,4 @@ impl fmt::Debug for Line {
     }
 }
 
-const SURPLUS: usize = 64;
+const SURPLUS: u64 = 64;
