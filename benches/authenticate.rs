@@ -15,7 +15,6 @@ use std::{
 };
 
 use divan::Bencher;
-use http::Request;
 use latchgate::{
     domain::key::{
         secret::KeyHash,
@@ -23,7 +22,7 @@ use latchgate::{
     },
     proxy::{
         admit::admit, authenticate::key::Failure, body::Inbound, gateway::Gateway, peer::Peer,
-        record::Exchange, turn::Turn, worker::Worker,
+        record::Exchange, request::Request, turn::Turn, worker::Worker,
     },
     telemetry::access_log::AccessLog,
 };
@@ -119,19 +118,20 @@ fn b_admitted(bencher: Bencher<'_, '_>) {
         let snapshot = WARM.snapshot();
         let begin = || {
             let key = &GROUND.keys[random.borrow_mut().below(KEYS)];
-            let request = Request::get(&key.path)
+            let request: Request<_> = http::Request::get(&key.path)
                 .header("host", "gateway.example:8080")
                 .header("accept", "*/*")
                 .header("user-agent", "bench/1.0")
                 .header("x-api-key", key.token.reveal())
                 .body(Inbound::default())
-                .unwrap();
+                .unwrap()
+                .into();
             let exchange = Exchange::begin(worker, &peer, &turn, &request);
             (request, exchange)
         };
         let run = |(request, exchange): &mut (Request<Inbound>, Exchange)| {
-            let path = request.uri().path().to_owned();
-            let found = snapshot.routes.find(None, &http::Method::GET, &path, request.headers()).unwrap();
+            let path = request.target.path().to_owned();
+            let found = snapshot.routes.find(None, &http::Method::GET, &path, &request.fields).unwrap();
             at_once(admit(exchange, &found.action, found.route.credentials, request))
                 .is_ok_and(|admitted| admitted.caller.is_some())
         };

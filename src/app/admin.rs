@@ -41,7 +41,7 @@ use crate::{
     config::Limits,
     control::api::{Came, Misframed},
     domain::id::RequestId,
-    proxy::{gateway::Gateway, headers::authority, reject::Refusal},
+    proxy::{gateway::Gateway, headers::authority_of, reject::Refusal},
     runtime::{
         client_ip::Connection,
         tasks::{Stopped, Tasks},
@@ -154,7 +154,7 @@ async fn converse(
 
 /// What no request may be, whatever it asks for.
 fn refused(request: &Request<Incoming>, gateway: &Gateway) -> Option<Misframed> {
-    let (refusal, detail) = match authority(request) {
+    let (refusal, detail) = match authority_of(request) {
         Err(malformed) => {
             (Refusal::from(malformed), format!("The request breaks a rule of HTTP: {malformed}."))
         }

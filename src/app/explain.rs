@@ -28,6 +28,7 @@ use crate::{
     proxy::{
         authenticate::signed::Signer,
         directory::{Directory, Entry, Lookup, Rules, Unavailable},
+        fields::Fields,
         headers, path,
         reject::Refusal,
         route::{Match, Routes},
@@ -194,7 +195,7 @@ impl Trace {
             let text = format!("{error}: a path begins with `/`, a host is a name with or without a port");
             self.fail("request", text, Refusal::PathAmbiguous)
         })?;
-        let host = headers::authority(&request)
+        let host = headers::authority_of(&request)
             .map_err(|error| self.fail("host", error.to_string(), error.into()))?
             .map(|authority| authority.host);
         let path = path::normal_form(request.uri().path())
@@ -203,7 +204,7 @@ impl Trace {
 
         let routes = Routes::new(&config.routes);
         let matched = routes
-            .find(host.as_deref(), &question.method, &path, &HeaderMap::new())
+            .find(host.as_deref(), &question.method, &path, &Fields::new())
             .map_err(|error| self.fail("route", error.to_string(), error.into()))?;
         self.pass("route", describe_route(config, &matched));
 

@@ -22,6 +22,7 @@ use crate::{
         authenticate::key::Failure,
         credential::{self, Kind},
         directory::Record,
+        fields::Fields,
         gateway::Gateway,
         headers, signature,
         usage::{Deliver, KeyUse, Use, Uses},
@@ -55,9 +56,11 @@ impl Node for ControlNode {
 
     fn credential(&self, head: &mut Head<'_>) -> Result<Option<Presented>, Unproved> {
         let snapshot = self.gateway.snapshot();
-        headers::translate(head.headers, head.client, &snapshot.trusted_proxies);
-        let signature = signed::find(head, &snapshot.rules.profile.keys);
-        let found = credential::take(head.headers, &snapshot.rules, false);
+        let mut fields = Fields::from(std::mem::take(head.headers));
+        headers::translate(&mut fields, head.client, &snapshot.trusted_proxies);
+        let signature = signed::find(head, &fields, &snapshot.rules.profile.keys);
+        let found = credential::take(&mut fields, &snapshot.rules, false);
+        *head.headers = fields.into();
         let found = found.map_err(|credential::Conflict| Unproved::Conflict)?;
         let signature = signature.beside(found.as_ref());
         if let Some(found) = signature.map_err(|signature::Conflict| Unproved::Conflict)? {

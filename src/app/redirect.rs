@@ -36,7 +36,7 @@ use crate::{
     domain::{id::RequestId, time::Timestamp},
     proxy::{
         gateway::Gateway,
-        headers::{Malformed, X_REQUEST_ID, authority},
+        headers::{Malformed, X_REQUEST_ID, authority_of},
         path::{MAX_TARGET, normal_form},
         reject::Refusal,
     },
@@ -185,7 +185,7 @@ fn answer<B>(request: &Request<B>, ip: IpAddr, Desk { gateway, challenges }: &De
 
 /// Where the same thing is to be had over TLS.
 fn place<B>(request: &Request<B>, public_url: Option<&Uri>) -> Result<HeaderValue, Refusal> {
-    let own = authority(request)?;
+    let own = authority_of(request)?;
     let asked = request.uri().path_and_query().ok_or(Refusal::PathAmbiguous)?;
     if asked.as_str().len() > MAX_TARGET {
         return Err(Refusal::UriTooLong);

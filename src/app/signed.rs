@@ -9,22 +9,23 @@ use crate::{
     control::api::{Head, Pending, Proved, Signature, Unproved},
     domain::profile::KeyRules,
     proxy::{
+        fields::Fields,
         gateway::Gateway,
         signature::{self, Found, Sent},
         usage::Deliver,
     },
 };
 
-/// What a request's head says of signatures.
-pub(super) fn find(head: &Head<'_>, rules: &KeyRules) -> Found {
-    let (target, headers) = (head.target, &*head.headers);
-    let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
-    signature::find(headers, rules, || Sent {
+/// What a request's head says of signatures, in these fields.
+pub(super) fn find(head: &Head<'_>, fields: &Fields, rules: &KeyRules) -> Found {
+    let target = head.target;
+    let host = || fields.get(&HOST).and_then(|host| host.to_str().ok());
+    signature::find(fields, rules, || Sent {
         method: head.method,
         target,
-        headers,
+        fields,
         authority: target.authority().map(http::uri::Authority::as_str).or_else(host),
-        secure: signature::came_by_tls(headers, head.tls, head.client.peer_trusted),
+        secure: signature::came_by_tls(fields, head.tls, head.client.peer_trusted),
         has_body: head.has_body,
     })
 }

@@ -8,12 +8,12 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{directory::Record, snapshot::Snapshot};
+use super::{directory::Record, fields::Fields, snapshot::Snapshot};
 use crate::domain::{
     assertion::{Claims, Pair, REUSE},
     time::Timestamp,
@@ -58,8 +58,8 @@ impl Ring {
     }
 
     /// The public halves, as everybody may read them (RFC 7517 section 5).
-    pub fn published(&self, asked: &HeaderMap) -> Response<Bytes> {
-        let known = |tag: &HeaderValue| asked.get_all(IF_NONE_MATCH).iter().any(|sent| names(sent, tag));
+    pub fn published(&self, asked: &Fields) -> Response<Bytes> {
+        let known = |tag: &HeaderValue| asked.get_all(&IF_NONE_MATCH).any(|sent| names(sent, tag));
         let is_known = self.tag.as_ref().is_some_and(known);
         let mut response = Response::new(if is_known { Bytes::new() } else { self.set.clone() });
         if is_known {

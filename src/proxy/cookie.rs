@@ -8,6 +8,8 @@ use http::{
     header::{COOKIE, SET_COOKIE},
 };
 
+use super::fields::Fields;
+
 /// What was sent under a cookie's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
@@ -25,9 +27,9 @@ pub(super) enum Found {
 }
 
 /// The cookie of this name, if it was sent.
-pub(super) fn find(headers: &HeaderMap, name: &str) -> Option<Found> {
+pub(super) fn find(fields: &Fields, name: &str) -> Option<Found> {
     let mut found: Option<Found> = None;
-    for line in headers.get_all(COOKIE) {
+    for line in fields.get_all(&COOKIE) {
         for (start, end) in values(line.as_bytes(), name) {
             let bytes = &line.as_bytes()[start..end];
             match &found {
@@ -42,19 +44,15 @@ pub(super) fn find(headers: &HeaderMap, name: &str) -> Option<Found> {
 
 /// Takes the cookie of this name out, wherever it stands, and what lies beside it: the gateway's pages keep more, each
 /// under this name, a hyphen and a word of its own.
-pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
+pub(super) fn remove(fields: &mut Fields, name: &str) {
     let stands_in =
         |line: &HeaderValue| line.as_bytes().split(|byte| *byte == b';').any(|piece| is_ours(piece, name));
-    if !headers.get_all(COOKIE).iter().any(stands_in) {
-        return;
-    }
-    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
-    headers.remove(COOKIE);
-    for line in lines {
-        if let Some(line) = if stands_in(&line) { without(&line, name) } else { Some(line) } {
-            headers.append(COOKIE, line);
+    fields.retain(|field, line| {
+        if *field != COOKIE || !stands_in(line) {
+            return true;
         }
-    }
+        without(line, name).map(|rest| *line = rest).is_some()
+    });
 }
 
 /// Takes out what would put one of these cookies into a browser: an upstream that could would choose as whom somebody
@@ -126,12 +124,8 @@ mod tests {
 
     const NAME: &str = "__Host-latchgate";
 
-    fn sent(lines: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
-        }
-        headers
+    fn sent(lines: &[&str]) -> Fields {
+        lines.iter().map(|line| (COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap())).collect()
     }
 
     fn read(lines: &[&str]) -> Option<String> {
@@ -144,10 +138,10 @@ mod tests {
     }
 
     fn left(lines: &[&str]) -> Vec<String> {
-        let mut headers = sent(lines);
-        remove(&mut headers, NAME);
+        let mut fields = sent(lines);
+        remove(&mut fields, NAME);
         let text = |line: &HeaderValue| String::from_utf8(line.as_bytes().to_vec()).unwrap();
-        headers.get_all(COOKIE).iter().map(text).collect()
+        fields.get_all(&COOKIE).map(text).collect()
     }
 
     #[test]

@@ -5,12 +5,9 @@
 //! at. What is not ours - Basic, a token beside `X-API-Key` whose
 //! issuer we do not know, other cookies - stays for the upstream.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, Entry},
-};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use super::{cookie, directory::Rules, signature};
+use super::{cookie, directory::Rules, fields::Fields, signature};
 use crate::domain::{
     jwt::Compact,
     profile::{Carrier, KeyRules},
@@ -105,21 +102,21 @@ impl std::fmt::Debug for Credential {
 pub struct Conflict;
 
 /// Finds the credential and, unless `keep`, removes it.
-pub fn take(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
-    let explicit = take_explicit(headers, rules, keep)?;
+pub fn take(fields: &mut Fields, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
+    let explicit = take_explicit(fields, rules, keep)?;
     let name = rules.sessions.cookie();
-    let Some(found) = cookie::find(headers, name) else { return Ok(explicit) };
+    let Some(found) = cookie::find(fields, name) else { return Ok(explicit) };
     if !keep {
-        cookie::remove(headers, name);
+        cookie::remove(fields, name);
     }
     Ok(explicit.or_else(|| Some(Credential::of_cookie(found))))
 }
 
-fn take_explicit(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
+fn take_explicit(fields: &mut Fields, rules: &Rules, keep: bool) -> Result<Option<Credential>, Conflict> {
     let carried = rules.profile.keys.carried_by(Carrier::ApiKeyHeader);
-    let key = if carried { only(headers, &X_API_KEY)? } else { None };
+    let key = if carried { only(fields, &X_API_KEY)? } else { None };
     let key = key.map(Credential::whole);
-    let authorization = authorization(headers, rules, key.is_some())?;
+    let authorization = authorization(fields, rules, key.is_some())?;
     let key_was_ours = key.is_some();
     let ours = match (&key, &authorization) {
         (Some(key), Some((other, _))) if key.text() != other.text() => return Err(Conflict),
@@ -129,59 +126,53 @@ fn take_explicit(headers: &mut HeaderMap, rules: &Rules, keep: bool) -> Result<O
     };
     if !keep {
         if key_was_ours {
-            headers.remove(X_API_KEY);
+            fields.remove(&X_API_KEY);
         }
         if authorization.is_some() {
-            headers.remove(AUTHORIZATION);
+            fields.remove(&AUTHORIZATION);
         }
         if let Some((_, Carrier::Bare)) = authorization {
-            headers.remove(X_XDR_AUTH_ID);
+            fields.remove(&X_XDR_AUTH_ID);
         }
     }
     Ok(ours)
 }
 
 /// On a route that asks for no credential, one of ours is removed all the same: the upstream has no use for it.
-pub fn discard(headers: &mut HeaderMap, rules: &Rules) {
-    cookie::remove(headers, rules.sessions.cookie());
+pub fn discard(fields: &mut Fields, rules: &Rules) {
+    cookie::remove(fields, rules.sessions.cookie());
     let (issuers, rules) = (&rules.issuers, &rules.profile.keys);
-    signature::discard_hash(headers, rules);
-    if let Entry::Occupied(keys) = headers.entry(X_API_KEY)
-        && keys.iter().map(Credential::whole).any(|key| key.claims(rules))
-    {
-        keys.remove();
+    signature::discard_hash(fields, rules);
+    if fields.get_all(&X_API_KEY).map(Credential::whole).any(|key| key.claims(rules)) {
+        fields.remove(&X_API_KEY);
     }
-    if let Entry::Occupied(values) = headers.entry(AUTHORIZATION)
-        && values
-            .iter()
-            .filter_map(|value| bearer(value, issuers))
-            .any(|token| token.kind != Kind::Key || token.claims(rules))
-    {
-        values.remove();
+    let is_ours = |token: Credential| token.kind != Kind::Key || token.claims(rules);
+    if fields.get_all(&AUTHORIZATION).filter_map(|value| bearer(value, issuers)).any(is_ours) {
+        fields.remove(&AUTHORIZATION);
     }
 }
 
 /// What in `Authorization` is ours. Beside an `X-API-Key`, a bearer token is ours only if it looks like one of
 /// our keys or sessions, or like a token of an issuer that we know.
 fn authorization(
-    headers: &HeaderMap,
+    fields: &Fields,
     rules: &Rules,
     beside_key: bool,
 ) -> Result<Option<(Credential, Carrier)>, Conflict> {
     let (issuers, rules) = (&rules.issuers, &rules.profile.keys);
     let mut found: Option<(Credential, Carrier)> = None;
-    for value in headers.get_all(AUTHORIZATION) {
+    for value in fields.get_all(&AUTHORIZATION) {
         let ours = match bearer(value, issuers) {
             Some(token) if token.kind != Kind::Key => Some((token, Carrier::Bearer)),
             Some(token) if rules.carried_by(Carrier::Bearer) && (!beside_key || token.claims(rules)) => {
                 Some((token, Carrier::Bearer))
             }
             None if rules.carried_by(Carrier::Bare)
-                && headers.contains_key(X_XDR_AUTH_ID)
-                && !signature::is_hashed(value, headers, rules) =>
+                && fields.contains(&X_XDR_AUTH_ID)
+                && !signature::is_hashed(value, fields, rules) =>
             {
                 let bare = Credential::whole(value);
-                let named = only(headers, &X_XDR_AUTH_ID)?.map(Credential::whole);
+                let named = only(fields, &X_XDR_AUTH_ID)?.map(Credential::whole);
                 // The id must be the key's own: a key sent under another's id is nobody's.
                 let fits = named.is_some_and(|id| names(rules, id.text(), bare.text()));
                 Some((if fits { bare } else { Credential { end: 0, start: 0, ..bare } }, Carrier::Bare))
@@ -216,11 +207,8 @@ fn is_of(issuers: &[Box<str>], token: &str) -> bool {
 }
 
 /// The one value of a header; the same value twice is one, two values are a conflict.
-pub(super) fn only<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a HeaderValue>, Conflict> {
-    let mut values = headers.get_all(name).iter();
+pub(super) fn only<'a>(fields: &'a Fields, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Conflict> {
+    let mut values = fields.get_all(name);
     let first = values.next();
     if values.all(|value| Some(value) == first) { Ok(first) } else { Err(Conflict) }
 }

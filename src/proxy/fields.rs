@@ -48,7 +48,7 @@ impl Fields {
     #[inline]
     pub fn get_all<'a>(
         &'a self,
-        name: &'a HeaderName,
+        name: &HeaderName,
     ) -> impl DoubleEndedIterator<Item = &'a HeaderValue> + Clone {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
     }
@@ -96,12 +96,16 @@ impl Fields {
 }
 
 impl Said for Fields {
-    fn all<'a>(&'a self, name: &'a HeaderName) -> impl DoubleEndedIterator<Item = &'a HeaderValue> {
+    fn all<'a>(&'a self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a HeaderValue> {
         self.get_all(name)
     }
 
     fn first(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.get(name)
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.iter()
     }
 }
 

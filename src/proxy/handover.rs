@@ -7,7 +7,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header::HOST};
+use http::{HeaderValue, Response, Uri, header::HOST};
 use tokio::sync::oneshot;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     path,
     record::Exchange,
     reject::Refusal,
+    request::Request,
     snapshot::Label,
 };
 use crate::{config::Limits, runtime::client_ip::Connection, telemetry::access_log::AccessRecord};
@@ -30,7 +31,7 @@ pub trait Handover: Send + Sync {
 /// A request whose head was checked: its target is a path in normal form, its host one that it may ask for.
 pub struct Handed {
     /// As it came, but for its target and its `X-Request-Id`.
-    pub request: Request<Carried>,
+    pub request: http::Request<Carried>,
     /// Its target as it came: what is signed is this.
     pub target: Uri,
     /// The connection that it came on.
@@ -63,21 +64,19 @@ pub struct Asked<'a> {
 /// Has a request answered. `label` is its route's, if it took one.
 pub async fn hand_over(
     exchange: &mut Exchange,
-    request: Request<Inbound>,
+    mut request: Request<Inbound>,
     asked: Asked<'_>,
     label: Option<&Label>,
 ) -> Result<Response<Body>, Refusal> {
-    let (parts, body) = request.into_parts();
-    let mut request = Request::from_parts(parts, Carried::of(body));
-    let place = path::origin_form(asked.target, asked.rewritten).map_err(|_| Refusal::PathAmbiguous)?;
-    *request.uri_mut() = place;
+    request.target = path::origin_form(asked.target, asked.rewritten).map_err(|_| Refusal::PathAmbiguous)?;
     // An absolute target outweighs the header, also for whoever reads the header next.
     if let Some(host) = asked.target.authority()
         && let Ok(host) = HeaderValue::try_from(host.as_str())
     {
-        request.headers_mut().insert(HOST, host);
+        request.fields.insert(HOST, host);
     }
-    request.headers_mut().insert(X_REQUEST_ID, exchange.request_id());
+    request.fields.insert(X_REQUEST_ID, exchange.request_id());
+    let request = request.map(Carried::of).into();
     let limits = exchange.serving.snapshot.limits.clone();
     // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
     let patience = limits.request_timeout.saturating_mul(4);

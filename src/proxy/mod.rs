@@ -28,6 +28,7 @@ pub mod peer;
 pub mod pipeline;
 pub mod record;
 pub mod reject;
+pub mod request;
 pub mod reserved;
 pub mod route;
 pub mod server;

@@ -9,13 +9,14 @@
 use std::{borrow::Cow, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
+use http::{Method, Response, StatusCode, Uri, header::CONTENT_LENGTH};
 use http_body::Body as _;
 
 use super::{
     admit::{Admitted, admit},
     body::{Body, Inbound},
     decide,
+    fields::Fields,
     forward::{self, Asked, BodyLimits, Sent},
     handover::{self, hand_over},
     headers::{self, HeaderRules, Hop, Lines, LoopDetected},
@@ -24,6 +25,7 @@ use super::{
     peer::Peer,
     record::{Exchange, Recorded},
     reject::Refusal,
+    request::Request,
     reserved::{self, Reserved},
     sign_in,
     tunnel::Tunnel,
@@ -43,7 +45,7 @@ pub async fn handle(
 ) -> (Response<Recorded<Body>>, Option<Tunnel>) {
     // It goes a long way, and would be moved at each step.
     let mut exchange = Box::new(Exchange::begin(worker, peer, turn, &request));
-    let is_head = *request.method() == Method::HEAD;
+    let is_head = request.method == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
     if let Err(refusal) = &outcome {
         linger(&mut exchange, refusal).await;
@@ -79,9 +81,9 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     let rewritten = matches!(path, Cow::Owned(_)).then_some(&*path);
     let host = authority.as_ref().map(|authority| &*authority.host);
     exchange.peer.may_ask_for(host)?;
-    match Reserved::find(&path, request.method())? {
+    match Reserved::find(&path, &request.method)? {
         Some(Reserved::WhoAmI) => {
-            headers::translate(request.headers_mut(), &exchange.client, &snapshot.trusted_proxies);
+            headers::translate(&mut request.fields, &exchange.client, &snapshot.trusted_proxies);
             let admitting = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request);
             let admitted = Box::pin(admitting).await?;
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
@@ -89,7 +91,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         }
         Some(Reserved::KeySet) if snapshot.assertion.is_some() => {
             let ring = exchange.worker.gateway.ring.load();
-            return Ok(ring.published(request.headers()).map(Body::from));
+            return Ok(ring.published(&request.fields).map(Body::from));
         }
         Some(Reserved::KeySet) => return Err(Refusal::NotFound),
         Some(Reserved::Decide(form)) => return Ok(Box::pin(decide::answer(exchange, request, form)).await),
@@ -100,7 +102,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         }
         None => {}
     }
-    let matched = snapshot.routes.find(host, request.method(), &path, request.headers())?;
+    let matched = snapshot.routes.find(host, &request.method, &path, &request.fields)?;
     let label = &snapshot.labels[matched.index];
     exchange.routed(label);
     let Some(upstream) = serving.upstreams.of(matched.index) else {
@@ -112,7 +114,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         return Box::pin(hand_over(exchange, request, asked, Some(label))).await;
     };
 
-    headers::translate(request.headers_mut(), &exchange.client, &snapshot.trusted_proxies);
+    headers::translate(&mut request.fields, &exchange.client, &snapshot.trusted_proxies);
     let accepted = matched.route.credentials;
     let admitted = admit(exchange, &matched.action, accepted, &mut request).await;
     let Admitted { permit, caller } = admitted.map_err(|refusal| {
@@ -134,7 +136,7 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
         protocols: protocols.as_ref(),
     };
     let said = said(&mut request, &hop, &serving.headers, upstream.config().protocol)?;
-    *request.uri_mut() = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
+    request.target = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 
     let limits = BodyLimits {
         most: snapshot.limits.body_bytes,
@@ -169,11 +171,9 @@ fn said(
     protocol: Protocol,
 ) -> Result<Vec<u8>, LoopDetected> {
     if protocol == Protocol::H2 {
-        let mut said = HeaderMap::new();
+        let mut said = Fields::new();
         rules.prepare(request, hop, &mut said)?;
-        for (name, value) in &said {
-            request.headers_mut().append(name, value.clone());
-        }
+        request.fields.extend(said);
         return Ok(Vec::new());
     }
     let mut said = Vec::with_capacity(USUAL_LINES);
@@ -193,7 +193,7 @@ fn capabilities() -> Response<Body> {
 
 /// The target, as it came, unless there is too much of it.
 fn target(request: &Request<Inbound>) -> Result<Uri, Refusal> {
-    let target = request.uri();
+    let target = &request.target;
     if target.path().len() + target.query().map_or(0, str::len) > path::MAX_TARGET {
         return Err(Refusal::UriTooLong);
     }

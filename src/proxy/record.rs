@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::HOST};
+use http::{HeaderValue, Response, StatusCode, header::HOST};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     headers::{Lines, X_REQUEST_ID},
     peer::Peer,
     reject::Refusal,
+    request::Request,
     snapshot::Label,
     throttle::Standing,
     tunnel::Tunnel,
@@ -74,15 +75,15 @@ impl Exchange {
         turn.begin();
         let serving = worker.serving();
         let trusted = &serving.snapshot.trusted_proxies;
-        let client = client_ip::client(peer.connection(), request.headers(), trusted.header(), |ip| {
+        let client = client_ip::client(peer.connection(), &request.fields, trusted.header(), |ip| {
             trusted.contains(ip)
         });
         let began = worker.gateway.clock.read();
-        let mut line = AccessRecord::new(began.wall, request.method().clone());
-        line.request_id = Some(worker.request_ids.of(request.headers(), began.wall));
+        let mut line = AccessRecord::new(began.wall, request.method.clone());
+        line.request_id = Some(worker.request_ids.of(&request.fields, began.wall));
         if worker.gateway.log.is_on() {
-            line.host = request.headers().get(HOST).and_then(own_value);
-            line.asked_for(request.uri());
+            line.host = request.fields.get(&HOST).and_then(own_value);
+            line.asked_for(&request.target);
         }
         line.client_ip = client.address;
         Self {
@@ -132,10 +133,10 @@ impl Exchange {
 
     /// It is the question of a proxy about this request, which is what is written of it.
     pub fn is_about<B>(&mut self, original: &Request<B>) {
-        self.line.method = original.method().clone();
+        self.line.method = original.method.clone();
         if self.worker.gateway.log.is_on() {
-            self.line.host = original.headers().get(HOST).and_then(own_value);
-            self.line.asked_for(original.uri());
+            self.line.host = original.fields.get(&HOST).and_then(own_value);
+            self.line.asked_for(&original.target);
         }
     }
 

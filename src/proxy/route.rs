@@ -14,10 +14,11 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use http::{
-    HeaderMap, HeaderValue, Method,
+    HeaderValue, Method,
     header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
 };
 
+use super::fields::Fields;
 use crate::{
     config::{Credentials, Needed, Route, Segment},
     domain::access::{Action, Target},
@@ -83,7 +84,7 @@ impl Routes {
         host: Option<&str>,
         method: &Method,
         path: &'p str,
-        headers: &HeaderMap,
+        fields: &Fields,
     ) -> Result<Match<'r, 'p>, NoRoute> {
         let index = self.index(host, path).ok_or(NoRoute::NotFound)?;
         // Only a last segment can have a parameter: the normal form refuses them before a slash.
@@ -94,7 +95,7 @@ impl Routes {
         }
         let entry = self.entries.get(index).ok_or(NoRoute::NotFound)?;
         let route = &entry.route;
-        let preflight = route.cors_preflight && is_preflight(method, headers);
+        let preflight = route.cors_preflight && is_preflight(method, fields);
         let permission = match route.require.of(method) {
             _ if preflight => None,
             Needed::Credential => None,
@@ -139,10 +140,8 @@ fn first_segment(path: &str) -> (&str, &str) {
     path.split_at(end)
 }
 
-fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS
-        && headers.contains_key(ORIGIN)
-        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+fn is_preflight(method: &Method, fields: &Fields) -> bool {
+    *method == Method::OPTIONS && fields.contains(&ORIGIN) && fields.contains(&ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 #[derive(Debug)]
@@ -289,7 +288,7 @@ mod tests {
 
     fn found(routes: &[Route], host: &str, path: &str) -> Option<String> {
         let table = Routes::new(routes);
-        let found = table.find(Some(host), &Method::GET, path, &HeaderMap::new()).ok()?;
+        let found = table.find(Some(host), &Method::GET, path, &Fields::new()).ok()?;
         Some(format!("{}{}", found.route.host.as_deref().unwrap_or_default(), found.route.path))
     }
 
@@ -348,7 +347,7 @@ mod tests {
         assert_eq!(found(&routes, "a", "/other").as_deref(), Some("/{*rest}"));
         assert_eq!(found(&routes, "b", "/api/public").as_deref(), Some("/api/public"));
         let table = Routes::new(&routes);
-        let without_host = table.find(None, &Method::GET, "/api/public", &HeaderMap::new());
+        let without_host = table.find(None, &Method::GET, "/api/public", &Fields::new());
         assert_eq!(without_host.unwrap().index, 2);
     }
 
@@ -357,7 +356,7 @@ mod tests {
         let mut strict = route(None, "/admin");
         strict.require = Require::Permission(MANAGE);
         let table = Routes::new(&[strict, route(None, "/{*rest}")]);
-        let find = |path| table.find(None, &Method::GET, path, &HeaderMap::new()).map(|found| found.index);
+        let find = |path| table.find(None, &Method::GET, path, &Fields::new()).map(|found| found.index);
         assert_eq!(find("/admin;x"), Err(NoRoute::Ambiguous));
         assert_eq!(find("/other;v=1"), Ok(1));
     }
@@ -368,7 +367,7 @@ mod tests {
         strict.require = methods(&[("GET", READ), ("POST", MANAGE)], None);
         let table = Routes::new(&[strict, route(None, "/{*rest}")]);
         let find = |method| {
-            let found = table.find(Some("a"), &method, "/api/x", &HeaderMap::new());
+            let found = table.find(Some("a"), &method, "/api/x", &Fields::new());
             found.map(|found| found.action.permission)
         };
         assert_eq!(find(Method::GET), Ok(Some(READ)));
@@ -388,20 +387,20 @@ mod tests {
 
     #[test]
     fn a_preflight_passes_only_where_it_may() {
-        let mut headers = HeaderMap::new();
-        headers.insert(ORIGIN, HeaderValue::from_static("https://app.example"));
-        headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("PUT"));
+        let mut fields = Fields::new();
+        fields.insert(ORIGIN, HeaderValue::from_static("https://app.example"));
+        fields.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("PUT"));
         let mut guarded = route(None, "/x");
         guarded.require = methods(&[("GET", READ)], Some(MANAGE));
-        let action = |route: &Route, method, headers: &HeaderMap| {
-            Routes::new(std::slice::from_ref(route)).find(None, &method, "/x", headers).unwrap().action
+        let action = |route: &Route, method, fields: &Fields| {
+            Routes::new(std::slice::from_ref(route)).find(None, &method, "/x", fields).unwrap().action
         };
-        assert!(!action(&guarded, Method::OPTIONS, &headers).public);
+        assert!(!action(&guarded, Method::OPTIONS, &fields).public);
         guarded.cors_preflight = true;
-        assert!(action(&guarded, Method::OPTIONS, &headers).public);
-        let plain = action(&guarded, Method::OPTIONS, &HeaderMap::new());
+        assert!(action(&guarded, Method::OPTIONS, &fields).public);
+        let plain = action(&guarded, Method::OPTIONS, &Fields::new());
         assert!(!plain.public && plain.permission == Some(MANAGE));
-        assert!(!action(&guarded, Method::PUT, &headers).public);
+        assert!(!action(&guarded, Method::PUT, &fields).public);
     }
 
     #[test]
@@ -409,7 +408,7 @@ mod tests {
         let mut bound = route(None, "/v1/{team_id}/p/{project_id}/{*rest}");
         (bound.team, bound.project) = (Some("team_id".into()), Some("project_id".into()));
         let table = Routes::new(&[bound]);
-        let found = table.find(None, &Method::GET, "/v1/t%20m/p/7/", &HeaderMap::new()).unwrap();
+        let found = table.find(None, &Method::GET, "/v1/t%20m/p/7/", &Fields::new()).unwrap();
         assert_eq!(found.action.target, Target { team: Some("t%20m"), project: Some("7") });
     }
 

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header::ACCEPT};
+use http::{HeaderValue, Method, Uri, header::ACCEPT};
 
-use super::reject::Refusal;
+use super::{fields::Fields, reject::Refusal, request::Request};
 use crate::{
     config::Credentials,
     domain::access::{self, Denied},
@@ -35,7 +35,7 @@ pub fn instead<B>(
         Refusal::CredentialInvalid | Refusal::CredentialMalformed if showed_one => true,
         _ => return None,
     };
-    let reads = *request.method() == Method::GET && reads_pages(request.headers());
+    let reads = request.method == Method::GET && reads_pages(&request.fields);
     if !(reads && accepted.accept_sessions()) {
         return None;
     }
@@ -44,11 +44,11 @@ pub fn instead<B>(
 }
 
 /// Whether a page is what somebody wants first of all: a browser that goes to a place says so, a script does not.
-fn reads_pages(headers: &HeaderMap) -> bool {
+fn reads_pages(fields: &Fields) -> bool {
     let is_page = |range: &str| {
         range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
     };
-    let mut lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let mut lines = fields.get_all(&ACCEPT).filter_map(|line| line.to_str().ok());
     lines.any(|line| line.split(',').any(is_page))
 }
 
@@ -84,10 +84,10 @@ mod tests {
     }
 
     fn sent(refusal: &Refusal, accepted: Credentials, method: &str, accept: &str) -> Option<String> {
-        let request = Request::builder().method(method).uri("/a/b?c=d&e=/%20").header(ACCEPT, accept);
-        let request = request.body(()).unwrap();
+        let request = http::Request::builder().method(method).uri("/a/b?c=d&e=/%20").header(ACCEPT, accept);
+        let request: Request<()> = request.body(()).unwrap().into();
         let presented = Some(access::Method::Session);
-        match instead(refusal, presented, accepted, &request, request.uri())? {
+        match instead(refusal, presented, accepted, &request, &request.target)? {
             Refusal::SignIn { place, code } => Some(format!("{code} {}", place.to_str().unwrap())),
             other => panic!("{other:?}"),
         }

@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use super::{
     assertion,
     body::Places,
+    fields::Fields,
     gateway::Gateway,
     handover::Handover,
     headers::{HeaderRules, RequestIds},
@@ -108,7 +109,7 @@ impl Worker {
     /// Counts and logs what was refused before it was a request; returns the name it is given.
     pub fn refused_unread(&self, peer: &Peer, refusal: &Refusal) -> HeaderValue {
         let now = self.gateway.clock.now();
-        let id = self.request_ids.of(&HeaderMap::new(), now);
+        let id = self.request_ids.of(&Fields::new(), now);
         self.gateway.snapshot().nowhere.answered(refusal.status().as_u16(), Duration::ZERO);
         // What the method was is part of what could not be read.
         let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());

@@ -13,13 +13,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+use http::{HeaderName, HeaderValue, header::FORWARDED};
 
-use super::forwarded;
+use super::{forwarded, said::Said};
 use crate::config::ClientIpHeader;
 
 /// The hops before a proxy, the nearest last.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// How the client came to a proxy.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A connection as the gateway took it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub enum Source {
 /// not a trusted proxy.
 pub fn client(
     connection: Connection,
-    headers: &HeaderMap,
+    headers: &impl Said,
     header: ClientIpHeader,
     trusted: impl Fn(IpAddr) -> bool,
 ) -> Client {
@@ -87,7 +89,8 @@ pub fn client(
     let ((address, source), other) = match header {
         ClientIpHeader::XForwardedFor => {
             // Several lines are one list, in the order in which they came (RFC 9110 section 5.3).
-            let entries = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(entries_from_the_right);
+            let name = X_FORWARDED_FOR;
+            let entries = headers.all(&name).rev().flat_map(entries_from_the_right);
             (walk(peer, entries.map(address_of), trusted), FORWARDED)
         }
         ClientIpHeader::Forwarded => {
@@ -95,7 +98,7 @@ pub fn client(
             (walk(peer, hops, trusted), X_FORWARDED_FOR)
         }
     };
-    if source == Source::Peer && headers.contains_key(other) {
+    if source == Source::Peer && headers.says(&other) {
         return Client { address: None, source: Source::Elsewhere, peer_trusted: true };
     }
     Client { address, source, peer_trusted: true }
@@ -151,6 +154,7 @@ pub(super) fn is_port(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use proptest::prelude::*;
 
     use super::*;

@@ -6,9 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::{HeaderMap, HeaderValue, header::FORWARDED};
+use http::{HeaderValue, header::FORWARDED};
 
-use super::client_ip::is_port;
+use super::{client_ip::is_port, said::Said};
 
 /// What one proxy says of whoever sent it the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,14 +22,9 @@ pub struct Hop<'a> {
 }
 
 /// The hops of all lines, the nearest first. The last may be one that cannot be read.
-pub fn hops(headers: &HeaderMap) -> impl Iterator<Item = Hop<'_>> {
+pub fn hops(headers: &impl Said) -> impl Iterator<Item = Hop<'_>> {
     // Several lines are one list, in the order in which they came (RFC 9110 section 5.3).
-    headers
-        .get_all(FORWARDED)
-        .iter()
-        .rev()
-        .flat_map(elements)
-        .map(|element| read(element).unwrap_or_default())
+    headers.all(&FORWARDED).rev().flat_map(elements).map(|element| read(element).unwrap_or_default())
 }
 
 /// The elements of a line, the last first.
@@ -147,6 +142,7 @@ fn is_obscure(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use proptest::prelude::*;
 
     use super::*;

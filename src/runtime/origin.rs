@@ -7,9 +7,11 @@
 //! made it.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    HeaderName, HeaderValue, Method, Uri,
     header::{CONTENT_TYPE, HOST, ORIGIN, UPGRADE},
 };
+
+use super::said::Said;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What an HTML form can send, and a script without asking first (Fetch standard section 4.10).
@@ -17,9 +19,9 @@ const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/for
 
 /// Whether the request is one that only a page of this site, or no page, can have made. `public` is the name by which
 /// the gateway is known outside, where that is not the request's own `Host`.
-pub fn is_own(method: &Method, headers: &HeaderMap, public: Option<&Uri>) -> bool {
+pub fn is_own(method: &Method, headers: &impl Said, public: Option<&Uri>) -> bool {
     // A connection that becomes something else is more than a read.
-    if method.is_safe() && !headers.contains_key(UPGRADE) {
+    if method.is_safe() && !headers.says(&UPGRADE) {
         return true;
     }
     let Ok(origin) = only(headers, &ORIGIN) else { return false };
@@ -34,13 +36,13 @@ pub fn is_own(method: &Method, headers: &HeaderMap, public: Option<&Uri>) -> boo
 }
 
 /// Whether the request says where it comes from, as browsers do.
-pub fn is_told(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
+pub fn is_told(headers: &impl Said) -> bool {
+    headers.says(&ORIGIN) || headers.says(&SEC_FETCH_SITE)
 }
 
 /// The one value of a header.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, NotOne> {
-    let mut values = headers.get_all(name).iter();
+fn only<'a>(headers: &'a impl Said, name: &HeaderName) -> Result<Option<&'a str>, NotOne> {
+    let mut values = headers.all(name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value.to_str().map(Some).map_err(|_| NotOne),
@@ -58,9 +60,9 @@ fn is_of(origin: &str, public: &Uri) -> bool {
 }
 
 /// Whether an origin is what the request calls the gateway. The scheme is not compared: TLS may have ended in front.
-fn is_hosts(origin: &str, headers: &HeaderMap) -> bool {
+fn is_hosts(origin: &str, headers: &impl Said) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = headers.first(&HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     !host.is_empty() && bare(scheme, authority).eq_ignore_ascii_case(bare(scheme, host))
 }
 
@@ -70,18 +72,20 @@ fn bare<'a>(scheme: &str, authority: &'a str) -> &'a str {
     authority.strip_suffix(port).unwrap_or(authority)
 }
 
-fn is_of_a_form(method: &Method, headers: &HeaderMap) -> bool {
+fn is_of_a_form(method: &Method, headers: &impl Said) -> bool {
     let kind = |value: &HeaderValue| {
         let text = value.to_str().unwrap_or_default();
         let kind = text.split(';').next().unwrap_or_default().trim();
         OF_FORMS.iter().any(|form| form.eq_ignore_ascii_case(kind))
     };
-    let mut kinds = headers.get_all(CONTENT_TYPE).iter().peekable();
+    let mut kinds = headers.all(&CONTENT_TYPE).peekable();
     (*method == Method::POST || method.is_safe()) && (kinds.peek().is_none() || kinds.any(kind))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn own(method: &str, lines: &[(&str, &str)]) -> bool {

@@ -87,7 +87,7 @@ impl<S> Watched<S> {
 }
 
 impl Watch {
-    /// Puts a flaw of this request where [`authority`](crate::proxy::headers::authority) finds it; gives its number, from 0. Call
+    /// Puts a flaw of this request where [`authority_of`](crate::proxy::headers::authority_of) finds it; gives its number, from 0. Call
     /// it first, and once for each request, in the order in which they come.
     pub(super) fn mark<B>(&self, request: &mut Request<B>) -> u64 {
         // One after the other: nobody counts beside us.

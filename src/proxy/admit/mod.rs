@@ -5,8 +5,6 @@ mod webhook;
 
 use std::{net::IpAddr, rc::Rc, sync::Arc};
 
-use http::Request;
-
 use super::{
     authenticate::key::Failure,
     body::Inbound,
@@ -14,6 +12,7 @@ use super::{
     directory::Record,
     record::Exchange,
     reject::{Refusal, Unproved},
+    request::Request,
     signature::{self, Found},
 };
 use crate::{
@@ -65,7 +64,7 @@ async fn decide(
     let (client, now) = (exchange.client.address, exchange.began.wall);
     if action.public {
         if !keep {
-            credential::discard(request.headers_mut(), rules);
+            credential::discard(&mut request.fields, rules);
         }
         let permit = access::decide(None, action, client, now).map_err(Refusal::Denied)?;
         return Ok(Admitted { permit, caller: None });
@@ -81,7 +80,7 @@ async fn decide(
         return Box::pin(webhook::judge(exchange, action, accepted, request, sent)).await;
     }
     let credential =
-        credential::take(request.headers_mut(), rules, keep).map_err(|_| Refusal::CredentialConflict)?;
+        credential::take(&mut request.fields, rules, keep).map_err(|_| Refusal::CredentialConflict)?;
     let signature =
         signature.beside(credential.as_ref()).map_err(|signature::Conflict| Refusal::CredentialConflict)?;
     if let Some(signature) = signature {
@@ -102,7 +101,7 @@ async fn decide(
     let Some(credential) = credential.filter(|_| is_taken) else { return Err(missing) };
     exchange.presented(method);
     if credential.by_cookie
-        && !origin::is_own(request.method(), request.headers(), serving.snapshot.public_url.as_ref())
+        && !origin::is_own(&request.method, &request.fields, serving.snapshot.public_url.as_ref())
     {
         return Err(Refusal::CrossSite);
     }

@@ -7,7 +7,6 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use http::Request;
 use http_body::Body as _;
 
 use super::{Admitted, address, permit, refuse};
@@ -18,6 +17,7 @@ use crate::{
         headers,
         record::Exchange,
         reject::Refusal,
+        request::Request,
         signature::{self, Found, Sent},
     },
 };
@@ -25,13 +25,13 @@ use crate::{
 /// What the request says of signatures.
 pub(super) fn find(exchange: &Exchange, request: &Request<Inbound>) -> Found {
     let rules = &exchange.serving.snapshot.rules.profile.keys;
-    signature::find(request.headers(), rules, || Sent {
-        method: request.method(),
-        target: request.uri(),
-        headers: request.headers(),
+    signature::find(&request.fields, rules, || Sent {
+        method: &request.method,
+        target: &request.target,
+        fields: &request.fields,
         authority: headers::authority(request).ok().flatten().map(|authority| authority.text),
-        secure: signature::came_by_tls(request.headers(), exchange.peer.tls, exchange.client.peer_trusted),
-        has_body: !request.body().is_end_stream(),
+        secure: signature::came_by_tls(&request.fields, exchange.peer.tls, exchange.client.peer_trusted),
+        has_body: !request.body.is_end_stream(),
     })
 }
 
@@ -51,11 +51,11 @@ pub(super) async fn judge(
     let permit = permit(exchange, action, &caller)?;
     if let Some(claim) = found.claim() {
         let covers = claim.covers_body();
-        let body = if covers { exchange.hold(request.body_mut()).await? } else { Bytes::new() };
+        let body = if covers { exchange.hold(&mut request.body).await? } else { Bytes::new() };
         let completed = gateway.signatures.complete(claim, caller.id, &body, client).await;
         completed.map_err(|failure| refuse(failure, exchange))?;
         if !rules.identity.forward_credentials {
-            claim.remove(request.headers_mut());
+            claim.remove(&mut request.fields);
         }
     }
     Ok(Admitted { permit, caller: Some(caller) })

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use http::Request;
-
 use super::{Admitted, address, permit};
 use crate::{
     config::{Credentials, Webhook, Webhooks},
@@ -19,6 +17,7 @@ use crate::{
         directory::Lookup,
         record::Exchange,
         reject::{Refusal, Unproved},
+        request::Request,
     },
 };
 
@@ -30,7 +29,7 @@ pub(super) fn take(
 ) -> Result<Option<Sent>, Refusal> {
     let snapshot = &exchange.serving.snapshot;
     let keep = snapshot.rules.identity.forward_credentials;
-    let taken = webhook::take(request.headers_mut(), &of(webhooks, &snapshot.webhooks), keep);
+    let taken = webhook::take(&mut request.fields, &of(webhooks, &snapshot.webhooks), keep);
     taken.map_err(|credential::Conflict| Refusal::CredentialConflict)
 }
 
@@ -44,7 +43,7 @@ pub(super) async fn judge(
 ) -> Result<Admitted, Refusal> {
     let serving = Arc::clone(&exchange.serving.snapshot);
     let rules = &serving.rules;
-    let beside = credential::take(request.headers_mut(), rules, rules.identity.forward_credentials);
+    let beside = credential::take(&mut request.fields, rules, rules.identity.forward_credentials);
     if beside.map_err(|_| Refusal::CredentialConflict)?.is_some_and(|beside| is_meant(&beside, accepted)) {
         return Err(Refusal::CredentialConflict);
     }
@@ -56,7 +55,7 @@ pub(super) async fn judge(
             let Some(signature) = HubSignature::parse(signature.as_bytes()) else {
                 return Err(wrong(exchange, among, Refusal::Webhook(Unproved::Malformed)));
             };
-            let body = exchange.hold(request.body_mut()).await?;
+            let body = exchange.hold(&mut request.body).await?;
             webhook::signer(among.clone(), &body, &signature)
         }
     };

@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::{
     config::Webhook,
     domain::webhook::{HubSignature, Platform},
-    proxy::credential::{Conflict, only},
+    proxy::{
+        credential::{Conflict, only},
+        fields::Fields,
+    },
 };
 
 /// GitHub's signature.
@@ -28,13 +31,13 @@ pub enum Sent {
 
 /// Finds what was sent for one of these webhooks and, unless `keep`, removes what is secret.
 pub fn take<'a>(
-    headers: &mut HeaderMap,
+    fields: &mut Fields,
     webhooks: &(impl Iterator<Item = &'a Arc<Webhook>> + Clone),
     keep: bool,
 ) -> Result<Option<Sent>, Conflict> {
     let awaits = |platform| webhooks.clone().any(|webhook| webhook.platform == platform);
-    let signature = if awaits(Platform::GitHub) { only(headers, &X_HUB_SIGNATURE_256)? } else { None };
-    let token = if awaits(Platform::GitLab) { only(headers, &X_GITLAB_TOKEN)? } else { None };
+    let signature = if awaits(Platform::GitHub) { only(fields, &X_HUB_SIGNATURE_256)? } else { None };
+    let token = if awaits(Platform::GitLab) { only(fields, &X_GITLAB_TOKEN)? } else { None };
     let sent = match (signature, token) {
         (Some(_), Some(_)) => return Err(Conflict),
         (Some(signature), None) => Some(Sent::Signature(signature.clone())),
@@ -42,7 +45,7 @@ pub fn take<'a>(
         (None, None) => None,
     };
     if matches!(sent, Some(Sent::Token(_))) && !keep {
-        headers.remove(X_GITLAB_TOKEN);
+        fields.remove(&X_GITLAB_TOKEN);
     }
     Ok(sent)
 }
@@ -76,15 +79,11 @@ mod tests {
         Arc::new(Webhook { name: "hook".into(), platform, secret, org: "acme".into() })
     }
 
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
         let line = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines.iter().map(line) {
-            headers.append(name, value);
-        }
-        headers
+        lines.iter().map(line).collect()
     }
 
     #[test]
@@ -94,13 +93,13 @@ mod tests {
         let (signed, with_token) =
             (("x-hub-signature-256", "sha256=00"), ("x-gitlab-token", "a secret of sixteen"));
         let taken = |webhooks: &[&Arc<Webhook>], lines: &[_], keep| {
-            let mut headers = headers(lines);
-            let sent = take(&mut headers, &webhooks.iter().copied(), keep).map(|sent| match sent {
+            let mut fields = fields(lines);
+            let sent = take(&mut fields, &webhooks.iter().copied(), keep).map(|sent| match sent {
                 None => "nothing",
                 Some(Sent::Signature(_)) => "signature",
                 Some(Sent::Token(_)) => "token",
             });
-            (sent, headers.contains_key("x-hub-signature-256"), headers.contains_key("x-gitlab-token"))
+            (sent, fields.contains(&X_HUB_SIGNATURE_256), fields.contains(&X_GITLAB_TOKEN))
         };
         let both = [signed, with_token];
         assert_eq!(taken(&[], &both, false), (Ok("nothing"), true, true));

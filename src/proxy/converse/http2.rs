@@ -17,7 +17,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Request,
+    HeaderMap, HeaderValue,
     header::{COOKIE, HOST},
 };
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
@@ -32,9 +32,11 @@ use tokio::{
 use super::{
     super::{
         body::Inbound,
+        fields::Fields,
         headers,
         peer::Peer,
         pipeline,
+        request::Request,
         server::Phase,
         turn::Turn,
         wire::{Flaw, Frames},
@@ -77,10 +79,11 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let streams = Rc::new(Streams::new(Arc::clone(&worker.gateway.metrics.panics)));
     let most = usize::from(limits.header_count);
     let its_next = Rc::clone(&streams);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: http::Request<Incoming>| {
         let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
         let stream = Rc::new(Stream::default());
         its_next.next.replace(Some(Rc::clone(&stream)));
+        let mut request = Request::from(request);
         as_one_reads_it(&mut request, most);
         // It goes through many hands before it is begun, and would be moved by each.
         Box::pin(async move {
@@ -159,33 +162,27 @@ fn http(limits: &Limits, streams: Weak<Streams>) -> http2::Builder<Tasks> {
 /// is one line of cookies (RFC 9113 sections 8.3.1 and 8.2.3).
 fn as_one_reads_it(request: &mut Request<Incoming>, most: usize) {
     // Before they are counted: browsers send each cookie as a field of its own.
-    join_cookies(request.headers_mut());
-    let flaw = if request.headers().len() > most {
-        Some(Flaw::HeadTooLarge)
-    } else if headers::names_two_hosts(request.uri(), request.headers()) {
-        Some(Flaw::TwoHosts)
-    } else {
-        None
-    };
-    if let Some(flaw) = flaw {
-        request.extensions_mut().insert(flaw);
+    join_cookies(&mut request.fields);
+    if request.fields.len() > most {
+        request.flaw = Some(Flaw::HeadTooLarge);
+    } else if headers::names_two_hosts(request) {
+        request.flaw = Some(Flaw::TwoHosts);
     }
-    if let Some(authority) = request.uri().authority()
-        && !request.headers().contains_key(HOST)
+    if let Some(authority) = request.target.authority()
+        && !request.fields.contains(&HOST)
         && let Ok(host) = HeaderValue::try_from(authority.as_str())
     {
-        request.headers_mut().insert(HOST, host);
+        request.fields.append(HOST, host);
     }
 }
 
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    if lines.next().is_none() || lines.next().is_none() {
+fn join_cookies(fields: &mut Fields) {
+    let lines: Vec<&[u8]> = fields.get_all(&COOKIE).map(HeaderValue::as_bytes).collect();
+    if lines.len() < 2 {
         return;
     }
-    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(lines.join(&b"; "[..]))) {
-        headers.insert(COOKIE, joined);
+        fields.insert(COOKIE, joined);
     }
 }
 

@@ -4,16 +4,18 @@ use std::{net::SocketAddr, rc::Rc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, Version,
     header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
 };
 
 use super::{Allowed, Unclear, decide, question};
 use crate::proxy::{
     body::{Body, Inbound},
+    fields::Fields,
     peer::Peer,
     record::Exchange,
     reject::Refusal,
+    request::Request,
     turn::Turn,
     worker::Worker,
 };
@@ -65,12 +67,14 @@ pub async fn ask(worker: &Rc<Worker>, asker: SocketAddr, question: Result<Questi
             return Verdict::Refused(refusal.response(&worker.serving().snapshot.rules.profile, &id));
         }
     };
-    let came: Vec<HeaderName> = request.headers().keys().cloned().collect();
-    let cookie = request.headers().get(COOKIE).cloned();
+    let came: Vec<HeaderName> = request.fields.iter().map(|(name, _)| name.clone()).collect();
+    let cookie = request.fields.get(&COOKIE).cloned();
     let mut exchange = Box::new(Exchange::begin(worker, &peer, &Rc::<Turn>::default(), &request));
     match decide(&mut exchange, request).await {
-        Ok(allowed) => {
-            let (set, remove) = edits(&exchange, &allowed, &came, cookie.as_ref());
+        Ok(mut allowed) => {
+            // A question has no bound on its fields but on its bytes: nobody asks a list for each of them.
+            let left = HeaderMap::from(std::mem::take(&mut allowed.left));
+            let (set, remove) = edits(&exchange, &allowed, &left, &came, cookie.as_ref());
             // Written down when it is dropped: the answer has ended.
             let mut answer = HeaderMap::new();
             drop(exchange.answer(Response::new(Body::from(Bytes::new())), &mut answer));
@@ -97,18 +101,19 @@ fn request(question: Question) -> Result<Request<Inbound>, Refusal> {
     let length = question.headers.get(CONTENT_LENGTH);
     let shows_none =
         length.is_none_or(|length| length == "0") && !question.headers.contains_key(TRANSFER_ENCODING);
-    let mut request = Request::new(question::body(&method, shows_none));
-    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, target, question.headers);
+    let body = question::body(&method, shows_none);
+    let mut fields = Fields::from(question.headers);
     if !host.is_empty() {
-        request.headers_mut().insert(HOST, host);
+        fields.insert(HOST, host);
     }
-    Ok(request)
+    Ok(Request { method, target, version: Version::HTTP_11, fields, flaw: None, body })
 }
 
 /// What becomes of the request's headers: as if the gateway had forwarded it.
 fn edits(
     exchange: &Exchange,
     allowed: &Allowed,
+    left: &HeaderMap,
     came: &[HeaderName],
     cookie: Option<&HeaderValue>,
 ) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName>) {
@@ -121,13 +126,12 @@ fn edits(
     // A proxy may be configured not to say what the client sent under these.
     let mut remove: Vec<_> = ours.filter(|name| !is_set(name)).collect();
     for name in came {
-        let goes = !allowed.left.contains_key(name) || serving.headers.is_ours_to_say(name);
+        let goes = !left.contains_key(name) || serving.headers.is_ours_to_say(name);
         if goes && !is_set(name) && !remove.contains(name) {
             remove.push(name.clone());
         }
     }
-    let left = allowed.left.get(COOKIE);
-    if let Some(left) = left.filter(|left| Some(*left) != cookie) {
+    if let Some(left) = left.get(COOKIE).filter(|left| Some(*left) != cookie) {
         set.push((COOKIE, left.clone()));
     }
     (set, remove)

@@ -16,7 +16,7 @@ use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
 
@@ -29,14 +29,17 @@ use super::{
     assertion::X_LATCHGATE_ASSERTION,
     body::{Body, Inbound},
     directory::Record,
+    fields::Fields,
     headers::{self, Authority},
     path,
     record::Exchange,
     reject::Refusal,
+    request::Request,
     reserved::Reserved,
     sign_in,
     snapshot::Snapshot,
 };
+use crate::runtime::{client_ip::X_FORWARDED_PROTO, said::Said as _};
 
 /// How the asking proxy asks, and how it wants to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ struct Allowed {
     caller: Option<Arc<Record>>,
     assertion: Option<HeaderValue>,
     /// The request's headers without the credential.
-    left: HeaderMap,
+    left: Fields,
 }
 
 impl Allowed {
@@ -101,22 +104,22 @@ async fn decide(exchange: &mut Exchange, mut request: Request<Inbound>) -> Resul
     exchange.is_about(&request);
     let serving = Rc::clone(&exchange.serving);
     let snapshot = &*serving.snapshot;
-    let target = request.uri().clone();
+    let target = request.target.clone();
     if target.path().len() + target.query().map_or(0, str::len) > path::MAX_TARGET {
         return Err(Refusal::UriTooLong);
     }
     let authority = headers::authority(&request)?;
     let path = path::normal_form(target.path()).map_err(|_| Refusal::PathAmbiguous)?;
     let host = authority.as_ref().map(|authority| &*authority.host);
-    let is_reserved = !matches!(Reserved::find(&path, request.method()), Ok(None));
-    let matched = snapshot.routes.find(host, request.method(), &path, request.headers())?;
+    let is_reserved = !matches!(Reserved::find(&path, &request.method), Ok(None));
+    let matched = snapshot.routes.find(host, &request.method, &path, &request.fields)?;
     // What the gateway answers itself is asked of the gateway itself.
     if is_reserved || serving.upstreams.of(matched.index).is_none() {
         return Err(Refusal::NotFound);
     }
     let label = &snapshot.labels[matched.index];
     exchange.routed(label);
-    let pages = authority.as_ref().and_then(|authority| pages(authority, request.headers(), snapshot));
+    let pages = authority.as_ref().and_then(|authority| pages(authority, &request.fields, snapshot));
     let accepted = matched.route.credentials;
     let admitted = admit(exchange, &matched.action, accepted, &mut request).await.map_err(|refusal| {
         let Some(origin) = pages else { return refusal };
@@ -124,18 +127,16 @@ async fn decide(exchange: &mut Exchange, mut request: Request<Inbound>) -> Resul
         sent_on.map_or(refusal, |refusal| at(refusal, &origin))
     })?;
     let assertion = exchange.assertion(admitted.caller.as_ref(), label)?;
-    let left = std::mem::take(request.headers_mut());
-    Ok(Allowed { caller: admitted.caller, assertion, left })
+    Ok(Allowed { caller: admitted.caller, assertion, left: request.fields })
 }
 
 /// Where the gateway's pages are for whoever sent the request, as a URL without its path; empty where the scheme is
 /// unknown. None: the pages are not known by the request's host, and the cookie that one gets there is for that host.
-fn pages(authority: &Authority<'_>, headers: &HeaderMap, snapshot: &Snapshot) -> Option<String> {
+fn pages(authority: &Authority<'_>, fields: &Fields, snapshot: &Snapshot) -> Option<String> {
     snapshot.is_asked_for(Some(&authority.host)).ok()?;
-    let mut schemes = headers.get_all(X_FORWARDED_PROTO).iter();
-    Some(match (schemes.next().map(HeaderValue::as_bytes), schemes.next()) {
-        (Some(b"https"), None) => format!("https://{}", authority.text),
-        (Some(b"http"), None) => format!("http://{}", authority.text),
+    Some(match fields.single(&X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        Some(b"https") => format!("https://{}", authority.text),
+        Some(b"http") => format!("http://{}", authority.text),
         _ => String::new(),
     })
 }
@@ -165,7 +166,6 @@ fn narrowed(response: Response<Bytes>, code: &'static str) -> Response<Bytes> {
     Response::from_parts(parts, Bytes::new())
 }
 
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_LATCHGATE_STATUS: HeaderName = HeaderName::from_static("x-latchgate-status");
 const X_LATCHGATE_CODE: HeaderName = HeaderName::from_static("x-latchgate-code");
 

@@ -6,15 +6,14 @@
 //! beside `X-Forwarded-Uri` and where nothing else is said; otherwise it is the question's own `Host`.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    HeaderName, HeaderValue, Method, Uri, Version,
     header::HOST,
-    request::Parts,
     uri::{PathAndQuery, Scheme},
 };
 use http_body::Body as _;
 
 use super::Form;
-use crate::proxy::{body::Inbound, reject::Refusal, reserved};
+use crate::proxy::{body::Inbound, fields::Fields, reject::Refusal, request::Request, reserved};
 
 /// Why nobody can tell what is asked; 400 `request_malformed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,16 +43,13 @@ pub enum Unclear {
 /// The request that is asked about, with the headers of the question, and without a body: one that is known to have
 /// none, or one that is not shown here.
 pub(super) fn read(question: Request<Inbound>, form: Form) -> Result<Request<Inbound>, Refusal> {
-    let (mut parts, body) = question.into_parts();
-    let (method, target, host) = asked(&parts, form)?;
-    let mut request = Request::new(self::body(&method, body.is_end_stream()));
-    *request.method_mut() = method;
-    *request.uri_mut() = target;
-    std::mem::swap(request.headers_mut(), &mut parts.headers);
+    let (method, target, host) = asked(&question, form)?;
+    let body = body(&method, question.body.is_end_stream());
+    let mut fields = question.fields;
     if let Some(host) = host {
-        request.headers_mut().insert(HOST, host);
+        fields.insert(HOST, host);
     }
-    Ok(request)
+    Ok(Request { method, target, version: Version::HTTP_11, fields, flaw: None, body })
 }
 
 /// The body of a request with this method, of which the proxy shows none, or something.
@@ -63,14 +59,14 @@ pub(super) fn body(method: &Method, shows_none: bool) -> Inbound {
 }
 
 /// Method, target in origin form, and host.
-fn asked(question: &Parts, form: Form) -> Result<(Method, Uri, Option<HeaderValue>), Refusal> {
-    let headers = &question.headers;
+fn asked(question: &Request<Inbound>, form: Form) -> Result<(Method, Uri, Option<HeaderValue>), Refusal> {
+    let fields = &question.fields;
     let in_path = match form {
-        Form::Envoy => Some(Claim::in_path(&question.method, &question.uri).ok_or(Unclear::Missing)?),
+        Form::Envoy => Some(Claim::in_path(&question.method, &question.target).ok_or(Unclear::Missing)?),
         Form::Plain | Form::Nginx => None,
     };
-    let original = Claim::of(headers, &X_ORIGINAL_METHOD, &X_ORIGINAL_URI)?;
-    let forwarded = Claim::of(headers, &X_FORWARDED_METHOD, &X_FORWARDED_URI)?;
+    let original = Claim::of(fields, &X_ORIGINAL_METHOD, &X_ORIGINAL_URI)?;
+    let forwarded = Claim::of(fields, &X_FORWARDED_METHOD, &X_FORWARDED_URI)?;
     let alone = in_path.is_none() && original.is_none();
     let mut claims = [in_path, original, forwarded].into_iter().flatten();
     let claim = claims.next().ok_or(Unclear::Missing)?;
@@ -79,7 +75,7 @@ fn asked(question: &Parts, form: Form) -> Result<(Method, Uri, Option<HeaderValu
     }
     let method = Method::from_bytes(claim.method).map_err(|_| Unclear::Unreadable)?;
     let (target, named) = target(claim.target)?;
-    let host = host(headers, alone, named.as_ref())?;
+    let host = host(fields, alone, named.as_ref())?;
     Ok((method, target, host))
 }
 
@@ -91,8 +87,8 @@ struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    fn of(headers: &'a HeaderMap, method: &HeaderName, target: &HeaderName) -> Result<Option<Self>, Unclear> {
-        match (only(headers, method)?, only(headers, target)?) {
+    fn of(fields: &'a Fields, method: &HeaderName, target: &HeaderName) -> Result<Option<Self>, Unclear> {
+        match (only(fields, method)?, only(fields, target)?) {
             (None, None) => Ok(None),
             (Some(method), Some(target)) => {
                 Ok(Some(Self { method: method.as_bytes(), target: target.as_bytes() }))
@@ -109,8 +105,8 @@ impl<'a> Claim<'a> {
 }
 
 /// The one value of a header. Not even the same twice: whoever asks sets it, once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Unclear> {
-    let mut values = headers.get_all(name).iter();
+fn only<'a>(fields: &'a Fields, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Unclear> {
+    let mut values = fields.get_all(name);
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
         _ => Err(Unclear::Repeated),
@@ -138,15 +134,15 @@ pub(super) fn target(text: &[u8]) -> Result<(Uri, Option<HeaderValue>), Refusal>
 /// Whom the request was for, where that is not the question's own `Host`. `alone`: nothing but `X-Forwarded-*` says
 /// anything; `in_target`: the authority of an absolute target.
 fn host(
-    headers: &HeaderMap,
+    fields: &Fields,
     alone: bool,
     in_target: Option<&HeaderValue>,
 ) -> Result<Option<HeaderValue>, Unclear> {
-    let said = only(headers, &X_FORWARDED_HOST)?;
+    let said = only(fields, &X_FORWARDED_HOST)?;
     let host = match (said, alone) {
         (Some(said), true) => Some(said),
-        (None, true) => in_target.or_else(|| headers.get(HOST)),
-        (_, false) => headers.get(HOST),
+        (None, true) => in_target.or_else(|| fields.get(&HOST)),
+        (_, false) => fields.get(&HOST),
     };
     let differs =
         |other: &HeaderValue| host.is_none_or(|host| !host.as_bytes().eq_ignore_ascii_case(other.as_bytes()));

@@ -25,8 +25,8 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, TRANSFER_ENCODING, WWW_AUTHENTICATE},
+    HeaderValue, Response, StatusCode,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use http_body::Body;
 use tokio::time::sleep;
@@ -41,6 +41,7 @@ pub use self::{
 use super::{
     body::Inbound,
     headers::{HeaderRules, binds_connection},
+    request::Request,
     upstream::{Answer, ConnectError, Connection, Kind, Message, NoAnswer, Reached, Rest, Tried, Upstream},
 };
 use crate::{
@@ -93,14 +94,13 @@ pub async fn send<F: FnOnce(Ended)>(
 ) -> Result<Sent<F>, ForwardError> {
     let Asked { request, said, protocols } = asked;
     let most = limits.most.map_or(u64::MAX, NonZeroU64::get);
-    if request.body().size_hint().lower() > most {
+    if request.body.size_hint().lower() > most {
         return Err(ForwardError::BodyTooLarge);
     }
-    let mut request = request.map(|body| RequestBody::new(body, most, limits, rules));
-    frame(&mut request);
-    let progress = request.body().progress();
+    let request = request.map(|body| RequestBody::new(body, most, limits, rules));
+    let progress = request.body.progress();
     // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
-    let mut single_use = binds_connection(request.headers(), AUTHORIZATION);
+    let mut single_use = binds_connection(&request.fields, &AUTHORIZATION);
     let mut response = answer(upstream, request, said, progress.as_deref()).await?;
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status(), protocols) {
         rules.receive_switch(&mut response, &wanted)?;
@@ -110,7 +110,7 @@ pub async fn send<F: FnOnce(Ended)>(
     }
     rules.receive(&mut response)?;
     single_use |= response.status() == StatusCode::UNAUTHORIZED
-        && binds_connection(response.headers(), WWW_AUTHENTICATE);
+        && binds_connection(response.headers(), &WWW_AUTHENTICATE);
     if single_use {
         response.body_mut().use_no_more();
     }
@@ -118,15 +118,6 @@ pub async fn send<F: FnOnce(Ended)>(
     Ok(Sent::Answer(
         response.map(|body| ForwardedBody::new(body, progress, Rc::clone(rules), patience, on_end)),
     ))
-}
-
-/// The length of the body, as an upstream of HTTP/2 is told. hyper would send a GET with a body of unknown length without
-/// its body.
-fn frame(request: &mut Request<RequestBody>) {
-    request.extensions_mut().clear();
-    if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
 }
 
 /// Tries one target after the other, as long as that is allowed.
@@ -138,7 +129,7 @@ async fn answer(
 ) -> Result<Response<Answer>, ForwardError> {
     let patience = upstream.config().timeouts.response;
     let mut retries = upstream.config().retries;
-    let idempotent = request.method().is_idempotent();
+    let idempotent = request.method.is_idempotent();
     // Over HTTP/2 whatever was not looked at may be sent again, and hyper keeps what it was given.
     let copy = if retries > 0 && upstream.config().protocol == Protocol::H2 {
         Message::copy_of(&request)

@@ -9,12 +9,15 @@
 use std::{borrow::Cow, net::Ipv6Addr};
 
 use http::{
-    HeaderMap, HeaderValue, Request, Uri, Version,
+    HeaderValue, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     uri::Scheme,
 };
 
-use crate::proxy::wire::Flaw;
+use crate::{
+    proxy::{request::Request, wire::Flaw},
+    runtime::said::Said,
+};
 
 /// Whom a request is for: the authority of its target in absolute form, else its `Host` (RFC 9112 section 3.2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,34 +59,51 @@ pub enum Malformed {
 /// Call it before anything else looks at the request. `CONNECT` and `OPTIONS *` are the caller's to answer: their
 /// targets have no path.
 pub fn authority<B>(request: &Request<B>) -> Result<Option<Authority<'_>>, Malformed> {
-    if let Some(flaw) = request.extensions().get::<Flaw>() {
-        return Err((*flaw).into());
+    judge(request.flaw, request.version, &request.target, &request.fields)
+}
+
+/// The same of one that a library has read; its flaw, if it has one, is among the extensions.
+pub fn authority_of<B>(request: &http::Request<B>) -> Result<Option<Authority<'_>>, Malformed> {
+    let flaw = request.extensions().get::<Flaw>().copied();
+    judge(flaw, request.version(), request.uri(), request.headers())
+}
+
+fn judge<'a>(
+    flaw: Option<Flaw>,
+    version: Version,
+    target: &'a Uri,
+    headers: &'a impl Said,
+) -> Result<Option<Authority<'a>>, Malformed> {
+    if let Some(flaw) = flaw {
+        return Err(flaw.into());
     }
-    let headers = request.headers();
+    let (mut coding, mut length, mut host) = <(Lines<'_>, Lines<'_>, Lines<'_>)>::default();
+    for (name, value) in headers.each() {
+        match *name {
+            TRANSFER_ENCODING => coding.add(value),
+            CONTENT_LENGTH => length.add(value),
+            HOST => host.add(value),
+            _ => {}
+        }
+    }
     // A body that some other server on the way would measure differently is a second request in disguise.
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next()
-        && (codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    if let Some(first) = coding.first
+        && (coding.several || !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
     {
         return Err(Malformed::TransferEncoding);
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next()
-        && (lengths.next().is_some()
-            || length.is_empty()
-            || (length.len() > 1 && length.as_bytes().starts_with(b"0")))
+    if let Some(first) = length.first
+        && (length.several || first.is_empty() || (first.len() > 1 && first.as_bytes().starts_with(b"0")))
     {
         return Err(Malformed::ContentLength);
     }
-    let mut hosts = headers.get_all(HOST).iter();
-    let from_header = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return Err(Malformed::HostRepeated),
-        (Some(host), None) => Some(parse(text(host)?)?),
-        (None, None) if request.version() == Version::HTTP_10 => None,
-        (None, None) => return Err(Malformed::HostMissing),
+    let from_header = match (host.first, host.several) {
+        (_, true) => return Err(Malformed::HostRepeated),
+        (Some(host), false) => Some(parse(text(host)?)?),
+        (None, false) if version == Version::HTTP_10 => None,
+        (None, false) => return Err(Malformed::HostMissing),
     };
-    let uri = request.uri();
-    match (uri.scheme(), uri.authority()) {
+    match (target.scheme(), target.authority()) {
         (None, None) => Ok(from_header),
         (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {
             parse(authority.as_str()).map(Some)
@@ -92,10 +112,26 @@ pub fn authority<B>(request: &Request<B>) -> Result<Option<Authority<'_>>, Malfo
     }
 }
 
+/// The lines of one name.
+#[derive(Default)]
+struct Lines<'a> {
+    first: Option<&'a HeaderValue>,
+    several: bool,
+}
+
+impl<'a> Lines<'a> {
+    fn add(&mut self, value: &'a HeaderValue) {
+        self.several |= self.first.is_some();
+        self.first = self.first.or(Some(value));
+    }
+}
+
 /// Whether a target in absolute form and the `Host` beside it name different hosts or ports, or one of them names none.
 /// In HTTP/1 the target outweighs the header; in HTTP/2 such a request is malformed.
-pub fn names_two_hosts(uri: &Uri, headers: &HeaderMap) -> bool {
-    let (Some(authority), Some(host)) = (uri.authority(), headers.get(HOST)) else { return false };
+pub fn names_two_hosts<B>(request: &Request<B>) -> bool {
+    let (Some(authority), Some(host)) = (request.target.authority(), request.fields.get(&HOST)) else {
+        return false;
+    };
     if host == authority.as_str() {
         return false;
     }
@@ -169,10 +205,10 @@ mod tests {
     use super::*;
 
     fn request(target: &str, headers: &[(&str, &[u8])]) -> Request<()> {
-        let mut request = Request::builder().uri(target).body(()).unwrap();
+        let mut request = Request { target: target.parse().unwrap(), ..Request::default() };
         for (name, value) in headers {
             let name: http::HeaderName = name.parse().unwrap();
-            request.headers_mut().append(name, HeaderValue::from_bytes(value).unwrap());
+            request.fields.append(name, HeaderValue::from_bytes(value).unwrap());
         }
         request
     }
@@ -238,7 +274,7 @@ mod tests {
             Err(Malformed::HostRepeated)
         );
         let mut old = request("/", &[]);
-        *old.version_mut() = Version::HTTP_10;
+        old.version = Version::HTTP_10;
         assert_eq!(authority(&old), Ok(None));
     }
 

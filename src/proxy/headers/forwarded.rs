@@ -2,35 +2,33 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 
-use super::{
-    request::{X_FORWARDED_HOST, X_FORWARDED_PROTO},
-    rules::FORWARDING,
-};
+use super::{request::X_FORWARDED_HOST, rules::FORWARDING};
 use crate::{
     config::{ClientIpHeader, TrustedProxies},
+    proxy::fields::Fields,
     runtime::{
-        client_ip::{Client, Source, X_FORWARDED_FOR},
+        client_ip::{Client, Source, X_FORWARDED_FOR, X_FORWARDED_PROTO},
         forwarded::hops,
     },
 };
 
 /// Where a trusted proxy speaks by `Forwarded`: puts what it says in place of everything that only the client can have
 /// said about its way here. `Forwarded` itself stays, for whoever else in the gateway asks for the client's address.
-pub fn translate(headers: &mut HeaderMap, client: &Client, trusted: &TrustedProxies) {
+pub fn translate(fields: &mut Fields, client: &Client, trusted: &TrustedProxies) {
     if !client.peer_trusted {
         return;
     }
     if trusted.header() == ClientIpHeader::XForwardedFor {
         if client.source == Source::Elsewhere {
-            headers.insert(X_FORWARDED_FOR, NOBODY);
+            fields.insert(X_FORWARDED_FOR, NOBODY);
         }
         return;
     }
     let (mut way, mut proto, mut host) = (Vec::new(), None, None);
     // Up to the client: what stands beyond is hearsay.
-    for hop in hops(headers) {
+    for hop in hops(fields) {
         way.push(hop.address);
         (proto, host) = (hop.proto.and_then(scheme), hop.host.and_then(name));
         if !hop.address.is_some_and(|address| trusted.contains(address)) {
@@ -40,20 +38,18 @@ pub fn translate(headers: &mut HeaderMap, client: &Client, trusted: &TrustedProx
     if way.last() == Some(&None) {
         (proto, host) = (None, None);
     }
-    let family = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-"));
-    let doomed: Vec<HeaderName> =
-        family.cloned().chain(FORWARDING.into_iter().map(HeaderName::from_static)).collect();
-    for name in doomed {
-        headers.remove(name);
-    }
+    fields.retain(|name, _| {
+        let name = name.as_str();
+        !name.starts_with("x-forwarded-") && !FORWARDING.contains(&name)
+    });
     for (name, value) in [(X_FORWARDED_FOR, list(&way)), (X_FORWARDED_PROTO, proto), (X_FORWARDED_HOST, host)]
     {
         if let Some(value) = value {
-            headers.insert(name, value);
+            fields.append(name, value);
         }
     }
     if client.source == Source::Elsewhere {
-        headers.insert(X_FORWARDED_FOR, NOBODY);
+        fields.insert(X_FORWARDED_FOR, NOBODY);
     }
 }
 

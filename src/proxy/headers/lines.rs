@@ -1,8 +1,8 @@
-//! Where the gateway's own fields go: into a map, or as text into a message that is written.
+//! Where the gateway's own fields go: among others, or as text into a message that is written.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::proxy::wire::field;
+use crate::proxy::{fields::Fields, wire::field};
 
 /// Takes fields that the gateway says. Nobody else says anything under their names: whoever asks for them has seen to it.
 pub trait Lines {
@@ -23,6 +23,18 @@ impl Lines for HeaderMap {
             // What never comes twice would only push out of HTTP/2's table what does (RFC 7541 section 7.1.3).
             value.set_sensitive(true);
             self.append(name, value);
+        }
+    }
+}
+
+impl Lines for Fields {
+    fn say(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.append(name.clone(), value.clone());
+    }
+
+    fn say_text(&mut self, name: &HeaderName, text: &[u8]) {
+        if let Ok(value) = HeaderValue::from_bytes(text) {
+            self.append(name.clone(), value);
         }
     }
 }

@@ -18,7 +18,7 @@ mod trailers;
 mod upgrade;
 
 pub use self::{
-    authority::{Authority, Malformed, authority, names_two_hosts},
+    authority::{Authority, Malformed, authority, authority_of, names_two_hosts},
     caching::keep_private,
     forwarded::translate,
     lines::Lines,

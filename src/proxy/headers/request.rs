@@ -1,14 +1,20 @@
 //! The request's headers, from the client's to those that the upstream may trust.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, TE, UPGRADE, VIA},
+    HeaderName, HeaderValue, Method, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, TE, TRAILER, UPGRADE, VIA},
 };
 
 use super::{Lines, names::Class, rules::HeaderRules, upgrade::ASKED};
 use crate::{
-    proxy::{assertion::X_LATCHGATE_ASSERTION, identity::Headers},
-    runtime::client_ip::X_FORWARDED_FOR,
+    proxy::{
+        assertion::X_LATCHGATE_ASSERTION, fields::Fields, identity::Headers, request::Request,
+        wire::has_option,
+    },
+    runtime::{
+        client_ip::{X_FORWARDED_FOR, X_FORWARDED_PROTO},
+        said::Said,
+    },
 };
 
 /// What the gateway knows about a request and its upstream is told.
@@ -49,22 +55,18 @@ impl HeaderRules {
         hop: &Hop<'_>,
         lines: &mut impl Lines,
     ) -> Result<(), LoopDetected> {
-        let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
-        if *request.method() == Method::OPTIONS {
-            one_hop_less(request.headers_mut());
+        let version = std::mem::replace(&mut request.version, Version::HTTP_11);
+        if request.method == Method::OPTIONS {
+            one_hop_less(&mut request.fields);
         }
+        let fields = &mut request.fields;
+        let wants_trailers = self.clear(fields, hop.peer_trusted)?;
         let target_host =
-            request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
-        let headers = request.headers_mut();
-        if self.comes_back(headers) {
-            return Err(LoopDetected);
-        }
-        let wants_trailers = wants_trailers(headers);
-        self.remove(headers, hop.peer_trusted);
+            request.target.authority().map(|authority| HeaderValue::try_from(authority.as_str()));
         if let Some(Ok(host)) = target_host {
-            headers.insert(HOST, host);
+            fields.insert(HOST, host);
         }
-        self.introduce(headers, hop, version, lines);
+        self.introduce(fields, hop, version, lines);
         if let Some(protocols) = hop.protocols {
             lines.say(&CONNECTION, &ASKED);
             lines.say(&UPGRADE, protocols);
@@ -87,59 +89,57 @@ impl HeaderRules {
         matches!(self.request.find(name), Some((Class::Ours, _) | (Class::Alias | Class::Forwarding, false)))
     }
 
-    fn comes_back(&self, headers: &HeaderMap) -> bool {
-        let name = self.pseudonym.name();
-        headers.get_all(VIA).iter().any(|line| line.as_bytes().windows(name.len()).any(|part| part == name))
-    }
-
-    /// Takes out what the client may not say.
-    fn remove(&self, headers: &mut HeaderMap, peer_trusted: bool) {
-        let mut doomed = Vec::new();
-        let mut announced = false;
-        for name in headers.keys() {
+    /// Takes out what the client may not say, in one go over the fields; whether it takes trailers.
+    fn clear(&self, fields: &mut Fields, peer_trusted: bool) -> Result<bool, LoopDetected> {
+        let unwanted = Named::new(named_by_connection(fields));
+        let (mut comes_back, mut announced, mut wants_trailers) = (false, false, false);
+        fields.retain(|name, value| {
+            match *name {
+                VIA => comes_back |= self.pseudonym.is_in(value),
+                TE => wants_trailers |= has_option(value, "trailers"),
+                _ => {}
+            }
             let goes = match self.request.find(name) {
                 None => false,
-                Some((Class::Ours | Class::Hop, _)) => true,
-                Some((Class::Forwarding, plain)) => !plain || !peer_trusted,
+                Some((Class::Ours | Class::Hop, _) | (Class::Forwarding, false)) => true,
+                // A proxy that passes `Connection` on would let its client take away what it says of that client.
+                Some((Class::Forwarding, true)) => return peer_trusted,
                 Some((Class::Alias, plain)) => !plain || *name == X_REQUEST_ID,
                 Some((Class::Announcement, plain)) => {
                     announced |= plain;
                     !plain
                 }
             };
-            if goes {
-                doomed.push(name.clone());
-            }
-        }
-        named_by_connection(headers, &mut doomed);
-        if peer_trusted {
-            // A proxy that passes `Connection` on would let its client take away what it says of that client.
-            doomed.retain(|name| !matches!(self.request.find(name), Some((Class::Forwarding, true))));
-        }
-        for name in doomed {
-            headers.remove(name);
+            !goes && !unwanted.contains(name)
+        });
+        if comes_back {
+            return Err(LoopDetected);
         }
         if announced {
-            self.announce_trailers(headers);
+            match self.announced_trailers(fields) {
+                Some(names) => fields.insert(TRAILER, names),
+                None => fields.remove(&TRAILER),
+            }
         }
+        Ok(wants_trailers)
     }
 
     /// Says who asked, and how.
-    fn introduce(&self, headers: &mut HeaderMap, hop: &Hop<'_>, version: Version, lines: &mut impl Lines) {
+    fn introduce(&self, fields: &mut Fields, hop: &Hop<'_>, version: Version, lines: &mut impl Lines) {
         // What nobody is believed went already.
-        let forwarded_for = if hop.peer_trusted { appended(headers, hop.peer) } else { None };
+        let forwarded_for = if hop.peer_trusted { appended(fields, hop.peer) } else { None };
         lines.say(&X_FORWARDED_FOR, forwarded_for.as_ref().unwrap_or(hop.peer));
-        if !(hop.peer_trusted && names_a_scheme(headers)) {
+        if !(hop.peer_trusted && names_a_scheme(fields)) {
             lines.say_text(&X_FORWARDED_PROTO, if hop.tls { b"https" } else { b"http" });
-            let_go(headers, &X_FORWARDED_PROTO, hop);
+            let_go(fields, &X_FORWARDED_PROTO, hop);
         }
-        if !(hop.peer_trusted && is_single(headers, &X_FORWARDED_HOST)) {
-            if let Some(host) = headers.get(HOST) {
+        if !(hop.peer_trusted && fields.single(&X_FORWARDED_HOST).is_some()) {
+            if let Some(host) = fields.get(&HOST) {
                 lines.say(&X_FORWARDED_HOST, host);
             }
-            let_go(headers, &X_FORWARDED_HOST, hop);
+            let_go(fields, &X_FORWARDED_HOST, hop);
         }
-        let_go(headers, &X_FORWARDED_FOR, hop);
+        let_go(fields, &X_FORWARDED_FOR, hop);
         let via = match version {
             Version::HTTP_10 => &self.pseudonym.one_zero,
             Version::HTTP_2 => &self.pseudonym.two,
@@ -155,49 +155,56 @@ impl HeaderRules {
 }
 
 /// Only trusted proxies have left anything there.
-fn let_go(headers: &mut HeaderMap, name: &HeaderName, hop: &Hop<'_>) {
+fn let_go(fields: &mut Fields, name: &HeaderName, hop: &Hop<'_>) {
     if hop.peer_trusted {
-        headers.remove(name);
+        fields.remove(name);
     }
 }
 
 /// Whether a request asks the gateway itself what it can do: `OPTIONS *`, or an `OPTIONS` that was to go no further
 /// (RFC 9110 section 7.6.2).
 pub fn is_for_the_gateway<B>(request: &Request<B>) -> bool {
-    let no_further = || request.headers().get(MAX_FORWARDS).is_some_and(|hops| hops.as_bytes() == b"0");
-    *request.method() == Method::OPTIONS && (request.uri().path() == "*" || no_further())
+    let no_further = || request.fields.get(&MAX_FORWARDS).is_some_and(|hops| hops.as_bytes() == b"0");
+    request.method == Method::OPTIONS && (request.target.path() == "*" || no_further())
 }
 
-fn one_hop_less(headers: &mut HeaderMap) {
-    let hops = headers.get(MAX_FORWARDS).and_then(|hops| hops.to_str().ok()?.parse::<u32>().ok());
+fn one_hop_less(fields: &mut Fields) {
+    let hops = fields.get(&MAX_FORWARDS).and_then(|hops| hops.to_str().ok()?.parse::<u32>().ok());
     if let Some(left) = hops.and_then(|hops| hops.checked_sub(1)) {
-        headers.insert(MAX_FORWARDS, left.into());
+        fields.insert(MAX_FORWARDS, left.into());
     }
 }
 
 /// The names in every line of `Connection`. Not even the sender may take away by whom a message is wanted and how
 /// long it is; everything that the gateway sets itself is set afterwards.
-pub(super) fn named_by_connection(headers: &HeaderMap, doomed: &mut Vec<HeaderName>) {
-    for line in headers.get_all(CONNECTION) {
-        if line == "keep-alive" || line == "close" {
-            continue;
-        }
-        let tokens = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        // What is no name names no header.
-        let names = tokens.filter_map(|token| HeaderName::from_bytes(token).ok());
-        doomed.extend(names.filter(|name| *name != HOST && *name != CONTENT_LENGTH));
+pub(super) fn named_by_connection(headers: &impl Said) -> Vec<HeaderName> {
+    let lines = headers.all(&CONNECTION).filter(|line| *line != "keep-alive" && *line != "close");
+    let tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii));
+    // What is no name names no header.
+    let names = tokens.filter_map(|token| HeaderName::from_bytes(token).ok());
+    names.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect()
+}
+
+/// Names that are asked for one by one. A head has room for thousands of them beside hundreds of fields: nobody looks at
+/// every pair.
+struct Named(Vec<HeaderName>);
+
+impl Named {
+    fn new(mut names: Vec<HeaderName>) -> Self {
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        Self(names)
+    }
+
+    #[inline]
+    fn contains(&self, name: &HeaderName) -> bool {
+        !self.0.is_empty() && self.0.binary_search_by(|named| named.as_str().cmp(name.as_str())).is_ok()
     }
 }
 
-fn wants_trailers(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-}
-
 /// All lines of `X-Forwarded-For` and this address, as one list; none when there were none.
-fn appended(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
+fn appended(fields: &Fields, peer: &HeaderValue) -> Option<HeaderValue> {
     let mut list = Vec::new();
-    for line in headers.get_all(X_FORWARDED_FOR) {
+    for line in fields.get_all(&X_FORWARDED_FOR) {
         list.extend_from_slice(line.as_bytes());
         list.extend_from_slice(b", ");
     }
@@ -208,19 +215,12 @@ fn appended(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).ok()
 }
 
-fn names_a_scheme(headers: &HeaderMap) -> bool {
-    is_single(headers, &X_FORWARDED_PROTO)
-        && headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https" || scheme == "http")
-}
-
-fn is_single(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let mut lines = headers.get_all(name).iter();
-    lines.next().is_some() && lines.next().is_none()
+fn names_a_scheme(fields: &Fields) -> bool {
+    fields.single(&X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https" || scheme == "http")
 }
 
 const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The name of the request's id.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -239,11 +239,11 @@ mod tests {
     }
 
     fn request(lines: &str) -> Request<()> {
-        let mut request = Request::builder().uri("/x").body(()).unwrap();
+        let mut request = Request { target: "/x".parse().unwrap(), ..Request::default() };
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':').unwrap();
             let name: HeaderName = name.parse().unwrap();
-            request.headers_mut().append(name, value.trim().parse().unwrap());
+            request.fields.append(name, value.trim().parse().unwrap());
         }
         request
     }
@@ -264,12 +264,12 @@ mod tests {
 
     /// Edits a request, and puts what the gateway says beside what is left.
     fn prepare(rules: &HeaderRules, request: &mut Request<()>, hop: &Hop<'_>) -> Result<(), LoopDetected> {
-        let mut said = HeaderMap::new();
+        let mut said = Fields::new();
         rules.prepare(request, hop, &mut said)?;
-        for (name, value) in &said {
-            assert!(*name == VIA || !request.headers().contains_key(name), "{name} is the gateway's alone");
-            request.headers_mut().append(name, value.clone());
+        for (name, _) in said.iter() {
+            assert!(*name == VIA || !request.fields.contains(name), "{name} is the gateway's alone");
         }
+        request.fields.extend(said.clone());
         let mut text = Vec::new();
         said.iter().for_each(|(name, value)| text.say(name, value));
         assert!(!said.is_empty() && text.ends_with(b"\r\n"));
@@ -282,10 +282,10 @@ mod tests {
         let identity = [(TENANT, HeaderValue::from_static("acme"))];
         let hop = Hop { peer_trusted: trusted, ..hop(&identity) };
         prepare(&rules(), &mut request, &hop).unwrap();
-        let headers = request.headers();
-        assert_eq!(headers.get_all(TENANT).iter().collect::<Vec<_>>(), ["acme"], "{lines}");
-        assert_eq!(headers.get_all(X_REQUEST_ID).iter().collect::<Vec<_>>(), ["id-1"], "{lines}");
-        let mut left: Vec<_> = headers
+        let fields = &request.fields;
+        assert_eq!(fields.get_all(&TENANT).collect::<Vec<_>>(), ["acme"], "{lines}");
+        assert_eq!(fields.get_all(&X_REQUEST_ID).collect::<Vec<_>>(), ["id-1"], "{lines}");
+        let mut left: Vec<_> = fields
             .iter()
             .filter(|(name, _)| ![&TENANT, &X_REQUEST_ID, &VIA].contains(name))
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -331,10 +331,10 @@ mod tests {
     fn a_connection_line_that_is_no_text_is_survived() {
         let mut request = request("Host: gw\nX-Foo: 1");
         let line = HeaderValue::from_bytes(b"\xff\xfe, x-foo").unwrap();
-        request.headers_mut().append(CONNECTION, line);
+        request.fields.append(CONNECTION, line);
         prepare(&rules(), &mut request, &hop(&[])).unwrap();
-        assert!(!request.headers().contains_key("x-foo"));
-        assert!(!request.headers().contains_key(CONNECTION));
+        assert!(!request.fields.contains(&HeaderName::from_static("x-foo")));
+        assert!(!request.fields.contains(&CONNECTION));
     }
 
     #[test]
@@ -391,7 +391,7 @@ mod tests {
     fn a_request_that_comes_back_is_stopped() {
         let mut first = request("Host: gw\nVia: 1.0 fred");
         prepare(&rules(), &mut first, &hop(&[])).unwrap();
-        assert_eq!(first.headers().get_all(VIA).iter().count(), 2);
+        assert_eq!(first.fields.get_all(&VIA).count(), 2);
         let again = prepare(&rules(), &mut first, &hop(&[]));
         assert_eq!(again, Err(LoopDetected));
         let neighbour = HeaderRules::new([], Pseudonym::new(8), "latchgate");
@@ -405,25 +405,25 @@ mod tests {
         {
             let mut request = request(&format!("Host: gw\nMax-Forwards: {hops}"));
             assert!(!is_for_the_gateway(&request));
-            *request.method_mut() = Method::OPTIONS;
+            request.method = Method::OPTIONS;
             assert_eq!(is_for_the_gateway(&request), ends_here, "{hops}");
             prepare(&rules(), &mut request, &hop(&[])).unwrap();
-            assert_eq!(request.headers()[MAX_FORWARDS], left);
+            assert_eq!(request.fields.get(&MAX_FORWARDS).unwrap(), left);
         }
-        let whole = Request::options("*").body(()).unwrap();
+        let whole: Request<()> = http::Request::options("*").body(()).unwrap().into();
         assert!(is_for_the_gateway(&whole));
     }
 
     #[test]
     fn an_absolute_target_names_the_host() {
         let mut request = request("Host: evil");
-        *request.uri_mut() = "http://gw:80/x".parse().unwrap();
-        *request.version_mut() = Version::HTTP_10;
+        request.target = "http://gw:80/x".parse().unwrap();
+        request.version = Version::HTTP_10;
         prepare(&rules(), &mut request, &hop(&[])).unwrap();
-        assert_eq!(request.headers()[HOST], "gw:80");
-        assert_eq!(request.headers()[X_FORWARDED_HOST], "gw:80");
-        assert_eq!(request.headers()[VIA], "1.0 latchgate-0000000000000007");
-        assert_eq!(request.version(), Version::HTTP_11);
+        assert_eq!(request.fields.get(&HOST).unwrap(), "gw:80");
+        assert_eq!(request.fields.get(&X_FORWARDED_HOST).unwrap(), "gw:80");
+        assert_eq!(request.fields.get(&VIA).unwrap(), "1.0 latchgate-0000000000000007");
+        assert_eq!(request.version, Version::HTTP_11);
     }
 
     trait Sorted {

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::request::X_REQUEST_ID;
-use crate::domain::time::Timestamp;
+use crate::{domain::time::Timestamp, proxy::fields::Fields, runtime::said::Said as _};
 
 /// Makes ids for requests that bring none: version 7 UUIDs (RFC 9562 section 5.7). They are no secret, only
 /// unique, so one seed from the system's randomness serves each worker for its life, without a system call and
@@ -24,11 +24,10 @@ impl RequestIds {
 
     /// The client's own id when it sent exactly one that is 1 to 128 characters of `A-Za-z0-9._-`, so that it can
     /// be logged and echoed as it is; else a new one.
-    pub fn of(&self, headers: &HeaderMap, now: Timestamp) -> HeaderValue {
-        let mut lines = headers.get_all(X_REQUEST_ID).iter();
-        match (lines.next(), lines.next()) {
+    pub fn of(&self, fields: &Fields, now: Timestamp) -> HeaderValue {
+        match fields.single(&X_REQUEST_ID) {
             // A copy: it outlives the buffer that the request was read into.
-            (Some(id), None) if is_well_formed(id.as_bytes()) => {
+            Some(id) if is_well_formed(id.as_bytes()) => {
                 HeaderValue::from_bytes(id.as_bytes()).unwrap_or_else(|_| self.make(now))
             }
             _ => self.make(now),
@@ -71,11 +70,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
     fn id_of(lines: &[&str]) -> String {
-        let mut headers = HeaderMap::new();
+        let mut fields = Fields::new();
         for line in lines {
-            headers.append(X_REQUEST_ID, line.parse().unwrap());
+            fields.append(X_REQUEST_ID, line.parse().unwrap());
         }
-        RequestIds::new(1).of(&headers, NOW).to_str().unwrap().into()
+        RequestIds::new(1).of(&fields, NOW).to_str().unwrap().into()
     }
 
     #[test]
@@ -95,8 +94,8 @@ mod tests {
 
     #[test]
     fn ids_differ() {
-        let (ids, headers) = (RequestIds::new(u64::MAX), HeaderMap::new());
-        let made: HashSet<_> = (0..10_000).map(|_| ids.of(&headers, NOW)).collect();
+        let (ids, fields) = (RequestIds::new(u64::MAX), Fields::new());
+        let made: HashSet<_> = (0..10_000).map(|_| ids.of(&fields, NOW)).collect();
         assert_eq!(made.len(), 10_000);
     }
 }

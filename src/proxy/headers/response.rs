@@ -1,12 +1,13 @@
 //! The answer's head, from the upstream's to the client's.
 
 use http::{
-    HeaderMap, HeaderName, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING},
+    HeaderName, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING},
 };
 use http_body::Body;
 
 use super::{super::cookie, names::Class, request::named_by_connection, rules::HeaderRules};
+use crate::runtime::said::Said;
 
 /// An answer that must not be passed on; 502 `upstream_protocol`, and its connection is not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,12 +71,15 @@ impl HeaderRules {
                 _ => {}
             }
         }
-        named_by_connection(headers, &mut doomed);
+        doomed.extend(named_by_connection(headers));
         for name in doomed {
             headers.remove(name);
         }
         if announced {
-            self.announce_trailers(headers);
+            match self.announced_trailers(headers) {
+                Some(names) => headers.insert(TRAILER, names),
+                None => headers.remove(TRAILER),
+            };
         }
         if sets_cookies {
             cookie::refuse_set(headers, self.cookie);
@@ -86,8 +90,8 @@ impl HeaderRules {
 
 /// Whether a request or its answer is part of a scheme that authenticates the connection rather than the request
 /// (NTLM, Negotiate). Such a connection must never carry anybody else's request.
-pub fn binds_connection(headers: &HeaderMap, field: HeaderName) -> bool {
-    let schemes = headers.get_all(field).iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+pub fn binds_connection(headers: &impl Said, field: &HeaderName) -> bool {
+    let schemes = headers.all(field).flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
     schemes.map(<[u8]>::trim_ascii).any(|challenge| {
         let scheme = challenge.split(|&byte| byte == b' ').next().unwrap_or_default();
         scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
@@ -158,8 +162,8 @@ mod tests {
     #[test]
     fn schemes_that_bind_a_connection_are_known() {
         let binds = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(text))]);
-            binds_connection(&headers, AUTHORIZATION)
+            let headers = http::HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(text))]);
+            binds_connection(&headers, &AUTHORIZATION)
         };
         assert!(["NTLM", "negotiate YII=", "Basic realm=\"x\", NTLM"].into_iter().all(binds));
         assert!(!["Basic bnRsbQ==", "Bearer ntlm", "", "NTLMX"].into_iter().any(binds));

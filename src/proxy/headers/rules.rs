@@ -72,7 +72,13 @@ impl Pseudonym {
         Self { one_zero: via("1.0"), one_one: via("1.1"), two: via("2") }
     }
 
-    pub(super) fn name(&self) -> &[u8] {
+    /// Whether a line of `Via` names it.
+    pub(super) fn is_in(&self, line: &HeaderValue) -> bool {
+        let name = self.name();
+        line.as_bytes().windows(name.len()).any(|part| part == name)
+    }
+
+    fn name(&self) -> &[u8] {
         self.one_one.as_bytes().strip_prefix(b"1.1 ").unwrap_or_default()
     }
 }

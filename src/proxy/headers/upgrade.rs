@@ -5,32 +5,29 @@
 //! spoken with the gateway or not at all, so it is never passed on.
 
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderValue, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 use http_body::Body;
 
 use super::{response::BadResponse, rules::HeaderRules};
+use crate::proxy::request::Request;
 
 pub(super) const ASKED: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// The protocols that a request asks to go on in, if it does. Ask before its headers are prepared.
 pub fn wanted_protocols<B: Body>(request: &Request<B>) -> Option<HeaderValue> {
-    let mut lines = request.headers().get_all(UPGRADE).iter();
+    let mut lines = request.fields.get_all(&UPGRADE);
     let line = lines.next()?;
-    let asks = request.version() == Version::HTTP_11
-        && request.body().is_end_stream()
+    let mut tokens = request.fields.get_all(&CONNECTION).flat_map(tokens);
+    let asks = request.version == Version::HTTP_11
+        && request.body.is_end_stream()
         && lines.next().is_none()
-        && tokens(request.headers(), &CONNECTION).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
+        && tokens.any(|token| token.eq_ignore_ascii_case(b"upgrade"));
     if !asks {
         return None;
     }
-    let wanted: Vec<&[u8]> = line
-        .as_bytes()
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|name| is_other(name))
-        .collect();
+    let wanted: Vec<&[u8]> = self::tokens(line).filter(|name| is_other(name)).collect();
     HeaderValue::from_bytes(&wanted.join(&b", "[..])).ok().filter(|wanted| !wanted.is_empty())
 }
 
@@ -62,13 +59,11 @@ impl HeaderRules {
 }
 
 fn names(wanted: &HeaderValue, agreed: &HeaderValue) -> bool {
-    let mut wanted = wanted.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    wanted.any(|name| name.eq_ignore_ascii_case(agreed.as_bytes().trim_ascii()))
+    tokens(wanted).any(|name| name.eq_ignore_ascii_case(agreed.as_bytes().trim_ascii()))
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(name).iter();
-    lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// A name of another protocol than HTTP, with or without a version.
@@ -86,9 +81,9 @@ mod tests {
     use crate::proxy::headers::Pseudonym;
 
     fn request(lines: &[(&'static str, &'static str)]) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::default();
         for (name, value) in lines {
-            request.headers_mut().append(*name, HeaderValue::from_static(value));
+            request.fields.append(http::HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         request
     }
@@ -111,7 +106,7 @@ mod tests {
             assert_eq!(wanted.as_ref().map(|wanted| wanted.to_str().unwrap()), expected, "{lines:?}");
         }
         let mut old = request(&[asked, ("upgrade", "websocket")]);
-        *old.version_mut() = Version::HTTP_10;
+        old.version = Version::HTTP_10;
         assert_eq!(wanted_protocols(&old), None);
         let with_body =
             request(&[asked, ("upgrade", "websocket")]).map(|_| Full::new(Bytes::from_static(b"x")));

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use sfv::{BareItem, Dictionary, FieldType as _, InnerList, Item, List, ListEntry, Parser, StringRef};
 
 use super::Sent;
+use crate::proxy::fields::Fields;
 
 /// Whether a signature covers this component, all of it and as it is.
 pub(super) fn covers(covered: &InnerList, name: &str) -> bool {
@@ -46,7 +47,7 @@ fn name_of(item: &Item) -> Option<&str> {
 fn value<'s>(sent: &'s Sent<'_>, item: &Item) -> Option<Cow<'s, [u8]>> {
     let name = name_of(item)?;
     if !name.starts_with('@') {
-        return field(sent.headers, name, item);
+        return field(sent.fields, name, item);
     }
     if !item.params.is_empty() {
         return None;
@@ -88,13 +89,14 @@ fn query(sent: &Sent<'_>) -> String {
 }
 
 /// RFC 9421 section 2.1, and the parameters of 2.1.1 to 2.1.3.
-fn field<'h>(headers: &'h HeaderMap, name: &str, item: &Item) -> Option<Cow<'h, [u8]>> {
+fn field<'f>(fields: &'f Fields, name: &str, item: &Item) -> Option<Cow<'f, [u8]>> {
     // Names are compared as they are written in the list, which is in lower case.
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
-    let lines = headers.get_all(HeaderName::from_bytes(name.as_bytes()).ok()?);
-    let mut lines = lines.iter().map(|line| line.as_bytes().trim_ascii());
+    let known = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let lines = fields.iter().filter(|(name, _)| **name == known);
+    let mut lines = lines.map(|(_, line)| line.as_bytes().trim_ascii());
     let first = lines.next()?;
     let mut parameters = item.params.iter().map(|(key, value)| (key.as_str(), value));
     let value = match (parameters.next(), parameters.next()) {

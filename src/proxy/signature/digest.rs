@@ -1,8 +1,10 @@
 //! `Content-Digest` (RFC 9530): what a body has to be.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use sfv::{Dictionary, ListEntry, Parser};
 use sha2::{Digest as _, Sha256, Sha512};
+
+use crate::proxy::fields::Fields;
 
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -16,9 +18,9 @@ pub(super) struct Digests {
 impl Digests {
     /// Those of a request's `Content-Digest`; none where it has none that counts. Algorithms of which the registry
     /// says that they are broken, and unknown ones, are read over.
-    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn read(fields: &Fields) -> Option<Self> {
         let mut digests = Self { sha_256: None, sha_512: None };
-        for line in headers.get_all(CONTENT_DIGEST) {
+        for line in fields.get_all(&CONTENT_DIGEST) {
             let members: Dictionary = Parser::new(line.as_bytes()).parse().ok()?;
             for (algorithm, member) in members {
                 let known = match algorithm.as_str() {

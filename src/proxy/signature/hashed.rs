@@ -5,7 +5,7 @@
 //! change requests on the way can change this one. It is accepted where the profile knows such clients, because they
 //! cannot do otherwise.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 use super::{Claim, Form, Found, is_nonce};
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
         profile::{Carrier, KeyRules},
         time::Timestamp,
     },
-    proxy::credential::X_XDR_AUTH_ID,
+    proxy::{credential::X_XDR_AUTH_ID, fields::Fields},
+    runtime::said::Said as _,
 };
 
 const X_XDR_NONCE: HeaderName = HeaderName::from_static("x-xdr-nonce");
@@ -37,20 +38,19 @@ impl Hashed {
 }
 
 /// Whether the request is signed in this form, well or not.
-pub(super) fn is_here(headers: &HeaderMap, rules: &KeyRules) -> bool {
+pub(super) fn is_here(fields: &Fields, rules: &KeyRules) -> bool {
     rules.carried_by(Carrier::Bare)
-        && has_parts(headers)
-        && headers.get_all(AUTHORIZATION).iter().any(|value| is_hash(value, rules))
+        && has_parts(fields)
+        && fields.get_all(&AUTHORIZATION).any(|value| is_hash(value, rules))
 }
 
 /// Whether this value of `Authorization` is a hash, and no key.
-pub fn is_hashed(value: &HeaderValue, headers: &HeaderMap, rules: &KeyRules) -> bool {
-    has_parts(headers) && is_hash(value, rules)
+pub fn is_hashed(value: &HeaderValue, fields: &Fields, rules: &KeyRules) -> bool {
+    has_parts(fields) && is_hash(value, rules)
 }
 
-fn has_parts(headers: &HeaderMap) -> bool {
-    headers.contains_key(X_XDR_AUTH_ID)
-        && (headers.contains_key(X_XDR_NONCE) || headers.contains_key(X_XDR_TIMESTAMP))
+fn has_parts(fields: &Fields) -> bool {
+    fields.contains(&X_XDR_AUTH_ID) && (fields.contains(&X_XDR_NONCE) || fields.contains(&X_XDR_TIMESTAMP))
 }
 
 fn is_hash(value: &HeaderValue, rules: &KeyRules) -> bool {
@@ -58,21 +58,21 @@ fn is_hash(value: &HeaderValue, rules: &KeyRules) -> bool {
     !bytes.contains(&b' ') && !bytes.starts_with(rules.shape.literal().as_bytes())
 }
 
-pub(super) fn find(headers: &HeaderMap, rules: &KeyRules) -> Found {
-    let Some(keyid) = only(headers, &X_XDR_AUTH_ID) else { return Found::Flawed { keyid: None } };
+pub(super) fn find(fields: &Fields, rules: &KeyRules) -> Found {
+    let Some(keyid) = only(fields, &X_XDR_AUTH_ID) else { return Found::Flawed { keyid: None } };
     if !rules.shape.accepts_public(keyid) {
         return Found::Foreign;
     }
-    match claim(headers, keyid) {
+    match claim(fields, keyid) {
         Some(claim) => Found::Claim(Box::new(claim)),
         None => Found::Flawed { keyid: Some(keyid.into()) },
     }
 }
 
-fn claim(headers: &HeaderMap, keyid: &str) -> Option<Claim> {
-    let digest = unhex(only(headers, &AUTHORIZATION)?)?;
-    let nonce = only(headers, &X_XDR_NONCE).filter(|nonce| is_nonce(nonce))?;
-    let timestamp = only(headers, &X_XDR_TIMESTAMP)?;
+fn claim(fields: &Fields, keyid: &str) -> Option<Claim> {
+    let digest = unhex(only(fields, &AUTHORIZATION)?)?;
+    let nonce = only(fields, &X_XDR_NONCE).filter(|nonce| is_nonce(nonce))?;
+    let timestamp = only(fields, &X_XDR_TIMESTAMP)?;
     Some(Claim {
         keyid: keyid.into(),
         created: millis(timestamp)?,
@@ -85,23 +85,20 @@ fn claim(headers: &HeaderMap, keyid: &str) -> Option<Claim> {
 
 /// On a route that asks for no credential, a hash goes all the same: it is over nothing but the time, so whoever has it
 /// could use it elsewhere.
-pub fn discard(headers: &mut HeaderMap, rules: &KeyRules) {
-    if is_here(headers, rules) {
-        remove(headers);
+pub fn discard(fields: &mut Fields, rules: &KeyRules) {
+    if is_here(fields, rules) {
+        remove(fields);
     }
 }
 
-pub(super) fn remove(headers: &mut HeaderMap) {
-    for name in [AUTHORIZATION, X_XDR_AUTH_ID, X_XDR_NONCE, X_XDR_TIMESTAMP] {
-        headers.remove(name);
-    }
+pub(super) fn remove(fields: &mut Fields) {
+    let names = [AUTHORIZATION, X_XDR_AUTH_ID, X_XDR_NONCE, X_XDR_TIMESTAMP];
+    fields.retain(|name, _| !names.contains(name));
 }
 
 /// The one value of a header.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?.trim();
-    values.next().is_none().then_some(value)
+fn only<'f>(fields: &'f Fields, name: &HeaderName) -> Option<&'f str> {
+    fields.single(name)?.to_str().ok().map(str::trim)
 }
 
 /// Milliseconds since 1970 in their one spelling. Nonce and timestamp are hashed without anything between them: with a

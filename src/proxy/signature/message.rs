@@ -1,6 +1,6 @@
 //! HTTP message signatures (RFC 9421): one of a request's signatures that names a key of this platform.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use sfv::{BareItem, Dictionary, FieldType as _, InnerList, Key, ListEntry, Parser};
 
 use super::{
@@ -8,7 +8,10 @@ use super::{
     digest::{CONTENT_DIGEST, Digests},
     is_nonce,
 };
-use crate::domain::{key::signing::Verifier, profile::KeyRules, time::Timestamp};
+use crate::{
+    domain::{key::signing::Verifier, profile::KeyRules, time::Timestamp},
+    proxy::fields::Fields,
+};
 
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 pub(super) const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
@@ -34,13 +37,11 @@ impl Message {
         fits && verifier.verify(&self.base, &self.signature)
     }
 
-    pub(super) fn remove(&self, headers: &mut HeaderMap) {
-        for name in [SIGNATURE_INPUT, SIGNATURE] {
-            let lines: Vec<_> =
-                headers.get_all(&name).iter().filter_map(|line| without(line, &self.label)).collect();
-            headers.remove(&name);
-            headers.extend(lines.into_iter().map(|line| (name.clone(), line)));
-        }
+    pub(super) fn remove(&self, fields: &mut Fields) {
+        fields.retain(|name, line| {
+            let may_have_it = *name == SIGNATURE_INPUT || *name == SIGNATURE;
+            !may_have_it || without(line, &self.label).map(|rest| *line = rest).is_some()
+        });
     }
 }
 
@@ -55,13 +56,13 @@ fn without(line: &HeaderValue, label: &Key) -> Option<HeaderValue> {
 
 /// Finds the one signature that names a key of this platform, whatever else has signed the request.
 pub(super) fn find(sent: &Sent<'_>, rules: &KeyRules) -> Found {
-    let lines = || sent.headers.get_all(SIGNATURE_INPUT).iter().chain(sent.headers.get_all(SIGNATURE));
-    if lines().map(HeaderValue::len).sum::<usize>() > LONGEST {
+    let length = |name| sent.fields.get_all(&name).map(HeaderValue::len).sum::<usize>();
+    if length(SIGNATURE_INPUT) + length(SIGNATURE) > LONGEST {
         return Found::Flawed { keyid: None };
     }
     let mut ours: Option<(Key, InnerList, Box<str>)> = None;
     let mut readable = true;
-    for line in sent.headers.get_all(SIGNATURE_INPUT) {
+    for line in sent.fields.get_all(&SIGNATURE_INPUT) {
         let Some(members) = dictionary(line) else {
             readable = false;
             continue;
@@ -90,7 +91,7 @@ fn claim(sent: &Sent<'_>, label: Key, covered: &InnerList, keyid: Box<str>) -> O
         return None;
     }
     let covers_body = base::covers(covered, CONTENT_DIGEST.as_str());
-    let digests = if covers_body { Some(Digests::read(sent.headers)?) } else { None };
+    let digests = if covers_body { Some(Digests::read(sent.fields)?) } else { None };
     let created = seconds(covered.params.get("created")?)?;
     let expires = match covered.params.get("expires") {
         None => None,
@@ -101,7 +102,7 @@ fn claim(sent: &Sent<'_>, label: Key, covered: &InnerList, keyid: Box<str>) -> O
         None => None,
         Some(said) => Some(said.as_string()?.as_str().into()),
     };
-    let signature = signature(sent.headers, &label)?;
+    let signature = signature(sent.fields, &label)?;
     let base = base::build(sent, covered)?;
     let form = Form::Message(Message { label, algorithm, base, signature });
     Some(Claim { keyid, created, expires, nonce, digests, form })
@@ -116,9 +117,9 @@ fn covers_enough(sent: &Sent<'_>, covered: &InnerList) -> bool {
 }
 
 /// The signature of this label, which has to be there once.
-fn signature(headers: &HeaderMap, label: &Key) -> Option<Vec<u8>> {
+fn signature(fields: &Fields, label: &Key) -> Option<Vec<u8>> {
     let mut found = None;
-    for line in headers.get_all(SIGNATURE) {
+    for line in fields.get_all(&SIGNATURE) {
         let Some(member) = dictionary(line)?.shift_remove(label) else { continue };
         let ListEntry::Item(item) = member else { return None };
         if found.replace(item.bare_item.as_byte_sequence()?.to_vec()).is_some() {

@@ -14,12 +14,15 @@ mod tests;
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Uri};
+use http::{Method, Uri};
 
 pub use self::hashed::{discard as discard_hash, is_hashed};
 use self::{digest::Digests, hashed::Hashed, message::Message};
-use super::credential::Credential;
-use crate::domain::{key::signing::Verifier, key::token::Digest, profile::KeyRules, time::Timestamp};
+use super::{credential::Credential, fields::Fields};
+use crate::{
+    domain::{key::signing::Verifier, key::token::Digest, profile::KeyRules, time::Timestamp},
+    runtime::{client_ip::X_FORWARDED_PROTO, said::Said as _},
+};
 
 /// A signature counts this long before and after the time that it names.
 pub const WINDOW: Duration = Duration::from_secs(300);
@@ -35,7 +38,7 @@ pub struct Sent<'a> {
     /// Its target, byte for byte.
     pub target: &'a Uri,
     /// Its headers, all of them.
-    pub headers: &'a HeaderMap,
+    pub fields: &'a Fields,
     /// Whom it is for, with the port if it named one.
     pub authority: Option<&'a str>,
     /// Whether it came by TLS, to us or to a trusted proxy before us.
@@ -84,10 +87,10 @@ enum Form {
 }
 
 /// Looks for a signature. On a request without one this is a look at one or two names, and nothing more.
-pub fn find<'a>(headers: &HeaderMap, rules: &KeyRules, sent: impl FnOnce() -> Sent<'a>) -> Found {
-    if hashed::is_here(headers, rules) {
-        hashed::find(headers, rules)
-    } else if headers.contains_key(message::SIGNATURE_INPUT) {
+pub fn find<'a>(fields: &Fields, rules: &KeyRules, sent: impl FnOnce() -> Sent<'a>) -> Found {
+    if hashed::is_here(fields, rules) {
+        hashed::find(fields, rules)
+    } else if fields.contains(&message::SIGNATURE_INPUT) {
         message::find(&sent(), rules)
     } else {
         Found::Nothing
@@ -160,22 +163,19 @@ impl Claim {
     }
 
     /// Takes it out of the request: it was for the gateway. Other signatures stay.
-    pub fn remove(&self, headers: &mut HeaderMap) {
+    pub fn remove(&self, fields: &mut Fields) {
         match &self.form {
-            Form::Message(message) => message.remove(headers),
-            Form::Hashed(_) => hashed::remove(headers),
+            Form::Message(message) => message.remove(fields),
+            Form::Hashed(_) => hashed::remove(fields),
         }
     }
 }
 
 /// Whether the client came by TLS: `here` says so of the connection that ends here, and of its own side a trusted proxy
 /// what it says outweighs that.
-pub fn came_by_tls(headers: &HeaderMap, here: bool, proxy_is_trusted: bool) -> bool {
-    let mut said = headers.get_all("x-forwarded-proto").iter();
-    match (said.next(), said.next()) {
-        (Some(scheme), None) if proxy_is_trusted && (scheme == "https" || scheme == "http") => {
-            scheme == "https"
-        }
+pub fn came_by_tls(fields: &Fields, here: bool, proxy_is_trusted: bool) -> bool {
+    match fields.single(&X_FORWARDED_PROTO) {
+        Some(scheme) if proxy_is_trusted && (scheme == "https" || scheme == "http") => scheme == "https",
         _ => here,
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use http::{
-    HeaderName, Request, Uri, Version,
+    HeaderName, HeaderValue, Uri, Version,
     header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, Scheme},
 };
@@ -28,7 +28,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{ConnectError, member::Member};
 use crate::{
-    proxy::forward::RequestBody,
+    proxy::{forward::RequestBody, request::Request},
     runtime::{
         dial,
         gather::{Gathering, Outlet},
@@ -254,21 +254,25 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
 /// Gives a request the form that HTTP/2 has for it (RFC 9113 section 8.2.2 and 8.3.1): what HTTP/1.1 says about the
 /// connection is gone, and the host is part of the target.
 pub(super) fn translate(request: &mut Request<RequestBody>, member: &Member) {
-    let host = request.headers_mut().remove(HOST);
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
-        request.headers_mut().remove(name);
-    }
-    *request.version_mut() = Version::HTTP_2;
+    let mut host = None;
+    request.fields.retain(|name, value| {
+        if *name == HOST {
+            host.get_or_insert_with(|| std::mem::replace(value, HeaderValue::from_static("")));
+            return false;
+        }
+        !ABOUT_THE_CONNECTION.contains(name)
+    });
+    request.version = Version::HTTP_2;
     // One that is sent again has its authority already.
-    if request.uri().authority().is_some() {
+    if request.target.authority().is_some() {
         return;
     }
     let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    let mut parts = std::mem::take(&mut request.target).into_parts();
     parts.scheme = Some(if member.is_secure() { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority = Some(host.unwrap_or_else(|| member.authority().clone()));
     // All of its parts are there, which is all that can be wrong.
-    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    request.target = Uri::from_parts(parts).unwrap_or_default();
 }
 
 /// Whether the other side says that it has not looked at the request (RFC 9113 section 8.7).
@@ -280,8 +284,13 @@ pub(in crate::proxy) fn is_unprocessed(error: &hyper::Error) -> bool {
     })
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const ABOUT_THE_CONNECTION: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// More than this share a connection only to wait for each other.
 const MOST_STREAMS: usize = 100;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -18,11 +18,11 @@ use super::{
     http2,
     pool::{Connection, Line},
 };
-use crate::proxy::{forward::RequestBody, wire::Reading};
+use crate::proxy::{forward::RequestBody, request::Request, wire::Reading};
 
 /// A request that is to be answered.
 pub(in crate::proxy) enum Message {
-    /// As hyper wants it, or not written yet; then with further lines of its head.
+    /// Not written yet, with further lines of its head.
     Request(Request<RequestBody>, Vec<u8>),
     /// As bytes.
     Written(Outgoing),
@@ -68,7 +68,7 @@ impl Message {
     /// Whether it can be sent again after it was sent, by [`again`](Self::again).
     pub(in crate::proxy) fn may_repeat(&self) -> bool {
         match self {
-            Self::Request(request, _) => request.body().is_none(),
+            Self::Request(request, _) => request.body.is_none(),
             Self::Written(outgoing) => outgoing.may_repeat(),
             Self::Gone => false,
         }
@@ -88,14 +88,15 @@ impl Message {
 
     /// A second copy of a request whose body is not gone.
     pub(in crate::proxy) fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-        if !request.body().is_none() {
-            return None;
-        }
-        let mut copy = Request::<RequestBody>::default();
-        copy.method_mut().clone_from(request.method());
-        copy.uri_mut().clone_from(request.uri());
-        copy.headers_mut().clone_from(request.headers());
-        Some(copy)
+        let Request { method, target, version, fields, flaw: _, body } = request;
+        body.is_none().then(|| Request {
+            method: method.clone(),
+            target: target.clone(),
+            version: *version,
+            fields: fields.clone(),
+            flaw: None,
+            body: RequestBody::default(),
+        })
     }
 }
 
@@ -118,14 +119,14 @@ impl Connection {
                     return Err(NoAnswer::gone());
                 };
                 http2::translate(&mut request, &member);
-                match Box::pin(stream.sender().try_send_request(request)).await {
+                match Box::pin(stream.sender().try_send_request(request.into())).await {
                     Ok(response) => Ok(response.map(Rest::Http2)),
                     Err(mut failed) => {
                         let unsent = failed.take_message();
                         let cause = failed.into_error();
                         let reached = match unsent {
                             Some(request) => {
-                                *message = Message::Request(request, Vec::new());
+                                *message = Message::Request(request.into(), Vec::new());
                                 Reached::Nobody
                             }
                             None if http2::is_unprocessed(&cause) => Reached::Refused,

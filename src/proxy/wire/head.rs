@@ -11,12 +11,13 @@ use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, Bytes};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    HeaderName, HeaderValue, Method, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING},
     uri::InvalidUri,
 };
 
 use super::{MOST_FIELDS, Reading, sending::has_option};
+use crate::proxy::{fields::Fields, request::Request};
 
 /// What is wrong with a request although it can be read; 400 or 431, and a connection of HTTP/1 is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +65,7 @@ pub struct Bounds {
 /// A head, and what it says about its connection.
 #[derive(Debug)]
 pub struct Head {
-    /// With its [`Flaw`], if it has one, among the extensions.
+    /// With its [`Flaw`], if it has one.
     pub request: Request<()>,
     /// How much of a body follows.
     pub reading: Reading,
@@ -94,23 +95,19 @@ impl Terms {
     }
 }
 
-/// Takes a head from the beginning of `bytes`; none: it is not whole yet. `room` is a map to use again.
-pub(super) fn take(
-    bytes: &mut Bytes,
-    bounds: Bounds,
-    room: &mut HeaderMap,
-) -> Result<Option<Head>, Unreadable> {
+/// Takes a head from the beginning of `bytes`; none: it is not whole yet. `room` is a list to use again.
+pub(super) fn take(bytes: &mut Bytes, bounds: Bounds, room: &mut Fields) -> Result<Option<Head>, Unreadable> {
     let mut few = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut many = Vec::new();
-    let fields = if let Some(fields) = few.get_mut(..bounds.fields) {
-        fields
+    let places = if let Some(places) = few.get_mut(..bounds.fields) {
+        places
     } else {
         many.resize(bounds.fields, MaybeUninit::uninit());
         &mut many
     };
     let mut parsed = httparse::Request::new(&mut []);
     let outcome =
-        httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, bytes, fields);
+        httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, bytes, places);
     let length = match outcome {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() < bounds.bytes => return Ok(None),
@@ -125,21 +122,19 @@ pub(super) fn take(
     };
     let has_fragment = target.as_bytes().contains(&b'#');
     let is_old = version == 0;
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Unreadable::Malformed)?;
-    *request.uri_mut() = uri(bytes.slice_ref(target.as_bytes()))?;
-    *request.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Unreadable::Malformed)?;
+    let target = uri(bytes.slice_ref(target.as_bytes()))?;
+    let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut said = Said::default();
-    let mut headers = std::mem::take(room);
+    let mut fields = std::mem::take(room);
     for field in &*parsed.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Unreadable::Malformed)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         let value = value.map_err(|_| Unreadable::Malformed)?;
         if said.note(&name, &value)? {
-            headers.append(name, value);
+            fields.append(name, value);
         }
     }
-    *request.headers_mut() = headers;
     let reading = said.body(is_old)?;
     let flaw = if said.has_two_lengths() {
         Some(Flaw::TwoLengths)
@@ -150,17 +145,15 @@ pub(super) fn take(
     } else {
         None
     };
-    if let Some(flaw) = flaw {
-        request.extensions_mut().insert(flaw);
-    }
     let terms = Terms {
-        version: request.version(),
+        version,
         keeps: flaw.is_none() && said.stays.unwrap_or(!is_old),
-        to_head: *request.method() == Method::HEAD,
+        to_head: method == Method::HEAD,
         trailers: said.trailers,
     };
     let expects = said.expects && !is_old && !reading.is_done();
     bytes.advance(length);
+    let request = Request { method, target, version, fields, flaw, body: () };
     Ok(Some(Head { request, reading, expects, terms }))
 }
 

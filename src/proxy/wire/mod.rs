@@ -98,14 +98,14 @@ impl Wire {
         poll_fn(|context| {
             loop {
                 if is_worth_a_look(&self.rest.borrow(), looked_at, bounds.bytes) {
-                    let mut headers = room::headers();
+                    let mut fields = room::fields();
                     let mut rest = self.rest.borrow_mut();
-                    let taken = head::take(&mut rest, bounds, &mut headers);
+                    let taken = head::take(&mut rest, bounds, &mut fields);
                     if !matches!(taken, Ok(None)) {
                         let_go(&mut rest);
                         return Poll::Ready(Ok(taken.transpose()));
                     }
-                    room::keep(headers);
+                    room::keep_fields(fields);
                     if looked_at == 0 {
                         // It may stand for a while, and must not keep what others were read into.
                         *rest = Bytes::copy_from_slice(&rest);

@@ -12,9 +12,12 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::proxy::fields::Fields;
+
 thread_local! {
     static BYTES: RefCell<BytesMut> = RefCell::default();
     static HEADERS: Cell<Option<HeaderMap>> = const { Cell::new(None) };
+    static FIELDS: Cell<Fields> = const { Cell::new(Fields::new()) };
 }
 
 /// Reads what is there, `most` bytes at most; nothing: the other side has said all. What is read shares its memory with what
@@ -49,6 +52,17 @@ pub fn headers() -> HeaderMap {
 pub fn keep(mut headers: HeaderMap) {
     headers.clear();
     HEADERS.set(Some(headers));
+}
+
+/// A list with room for the fields of a message, with none in it.
+pub fn fields() -> Fields {
+    FIELDS.take()
+}
+
+/// Gives it back.
+pub fn keep_fields(mut fields: Fields) {
+    fields.clear();
+    FIELDS.set(fields);
 }
 
 /// How much is read at a time, in bytes, until somebody sends more than that at once.

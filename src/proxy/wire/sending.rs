@@ -15,6 +15,8 @@ use http::{
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
+use crate::runtime::said::Said;
+
 /// A message that is being sent.
 pub struct Sending<B> {
     /// The head; later what stands before a piece of the body.
@@ -280,8 +282,8 @@ pub fn field(text: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// The names of the trailers that these headers announce.
-pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(TRAILER).iter();
+pub fn announced(headers: &impl Said) -> Vec<HeaderName> {
+    let lines = headers.all(&TRAILER);
     let tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
     tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok()).collect()
 }

@@ -86,9 +86,8 @@ impl Whole {
 impl Asked {
     fn read(wire: &Rc<Wire>, head: Head) -> Result<Self, End> {
         let Head { request, reading, expects, terms } = head;
-        let (parts, ()) = request.into_parts();
-        if let Some(flaw) = parts.extensions.get() {
-            return Err(End::Flawed(*flaw));
+        if let Some(flaw) = request.flaw {
+            return Err(End::Flawed(flaw));
         }
         let mut content = wire.begin(reading, expects);
         let (mut body, mut trailers) = (Vec::new(), None);
@@ -100,10 +99,10 @@ impl Asked {
             }
         }
         Ok(Self {
-            method: parts.method,
-            target: parts.uri.to_string(),
-            version: parts.version,
-            headers: parts.headers,
+            method: request.method,
+            target: request.target.to_string(),
+            version: request.version,
+            headers: request.fields.into(),
             body,
             trailers,
             keeps: terms.keeps,

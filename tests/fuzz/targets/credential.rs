@@ -6,8 +6,9 @@ use std::{path::Path, sync::LazyLock};
 use latchgate::{
     config::{Config, Environment},
     proxy::{
-        credential::{discard, take},
+        credential::{X_API_KEY, discard, take},
         directory::Rules,
+        fields::Fields,
     },
 };
 
@@ -26,7 +27,7 @@ static RULES: LazyLock<Vec<Rules>> = LazyLock::new(|| {
 
 pub(super) fn run(data: &[u8]) {
     for rules in &*RULES {
-        let sent = super::fields(data);
+        let sent = Fields::from(super::fields(data));
         let mut left = sent.clone();
         match take(&mut left, rules, false) {
             Ok(Some(credential)) => {
@@ -48,7 +49,7 @@ pub(super) fn run(data: &[u8]) {
         let mut left = sent.clone();
         discard(&mut left, rules);
         let literal = rules.profile.keys.shape.literal();
-        let key = left.get("x-api-key").map(|value| value.as_bytes().trim_ascii());
+        let key = left.get(&X_API_KEY).map(|value| value.as_bytes().trim_ascii());
         assert!(key.is_none_or(|key| !key.starts_with(literal.as_bytes())), "a key passed a public route");
     }
 }

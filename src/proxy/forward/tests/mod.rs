@@ -294,11 +294,11 @@ async fn serve(
     if let Err(looping) = rules.prepare(&mut request, &hop, &mut said) {
         return refusal(508, looping.to_string());
     }
-    let target = crate::proxy::path::origin_form(request.uri(), None).unwrap();
-    *request.uri_mut() = target;
+    let target = crate::proxy::path::origin_form(&request.target, None).unwrap();
+    request.target = target;
     if settings.hold {
         let how = Hold { places: &places, most: NonZeroU64::new(settings.most), patience: settings.silence };
-        if let Err(unheld) = request.body_mut().hold(how).await {
+        if let Err(unheld) = request.body.hold(how).await {
             return refusal(500, format!("{unheld:?}"));
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Method, Request,
+    HeaderMap, Method,
     header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     uri::Authority,
 };
@@ -18,7 +18,8 @@ use http_body::Body as _;
 use crate::{
     proxy::{
         forward::RequestBody,
-        wire::{Framing, Sending, Unsendable, announced, field, length},
+        request::Request,
+        wire::{Framing, Sending, Unsendable, announced, field, length, room},
     },
     runtime::dial::Stream,
 };
@@ -27,7 +28,7 @@ use crate::{
 pub(in crate::proxy) struct Outgoing {
     sending: Sending<RequestBody>,
     is_head: bool,
-    /// The map that the head was written from: room for the answer's.
+    /// Room for the answer's fields.
     pub(super) room: HeaderMap,
 }
 
@@ -35,20 +36,19 @@ impl Outgoing {
     /// A request whose headers and target are the upstream's business alone; `lines` are further ones, `authority` is its
     /// host if it names none.
     pub(in crate::proxy) fn new(request: Request<RequestBody>, lines: &[u8], authority: &Authority) -> Self {
-        let (parts, body) = request.into_parts();
-        let (method, headers) = (parts.method, parts.headers);
+        let Request { method, target, fields, body, .. } = request;
         let framing = match body.size_hint().exact() {
             Some(length) => Framing::Length(length),
-            None if headers.contains_key(TRAILER) => Framing::Chunked(announced(&headers)),
+            None if fields.contains(&TRAILER) => Framing::Chunked(announced(&fields)),
             None => Framing::Chunked(Vec::new()),
         };
         let mut text = Vec::with_capacity(USUAL_HEAD);
         text.extend_from_slice(method.as_str().as_bytes());
         text.push(b' ');
-        text.extend_from_slice(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        text.extend_from_slice(target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
         text.extend_from_slice(b" HTTP/1.1\r\n");
         let (mut names_host, mut has_length) = (false, false);
-        for (name, value) in &headers {
+        for (name, value) in fields.iter() {
             names_host |= name == HOST;
             if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
                 has_length |= name == CONTENT_LENGTH;
@@ -56,6 +56,7 @@ impl Outgoing {
             }
             field(&mut text, name.as_str(), value.as_bytes());
         }
+        room::keep_fields(fields);
         text.extend_from_slice(lines);
         if !names_host {
             field(&mut text, "host", authority.as_str().as_bytes());
@@ -67,7 +68,7 @@ impl Outgoing {
         }
         text.extend_from_slice(b"\r\n");
         let sending = Sending::new(text, framing, body, true);
-        Self { sending, is_head: method == Method::HEAD, room: headers }
+        Self { sending, is_head: method == Method::HEAD, room: room::headers() }
     }
 
     /// What is not sent yet, away from here.

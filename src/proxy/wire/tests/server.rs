@@ -1,7 +1,7 @@
 //! A little server that does with a connection what the conversation does.
 
 use http::{
-    HeaderMap, Request, Response, StatusCode,
+    HeaderMap, Response, StatusCode,
     header::{CONTENT_LENGTH, TRAILER},
 };
 use http_body::Frame;
@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use tokio::io::DuplexStream;
 
 use super::*;
+use crate::proxy::request::Request;
 
 impl Stream for DuplexStream {}
 
@@ -63,10 +64,10 @@ impl Server {
 
     async fn answer(&self, request: Request<()>, content: Content) -> Response<Body> {
         let note = |more: &str| {
-            self.asked.borrow_mut().push(format!("{} {}{more}", request.method(), request.uri()));
+            self.asked.borrow_mut().push(format!("{} {}{more}", request.method, request.target));
         };
         let mut response = Response::new(whole(""));
-        let path = request.uri().path();
+        let path = request.target.path();
         if let Some(status) = path.strip_prefix("/status/") {
             note("");
             *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap();
