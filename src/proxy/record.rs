@@ -271,7 +271,7 @@ impl Exchange {
         headers.remove(X_REQUEST_ID);
         self.standing.describe(headers, lines);
         if let Some(id) = &self.line.request_id {
-            lines.say_text(&X_REQUEST_ID, id.as_bytes());
+            lines.say(&X_REQUEST_ID, id);
         }
         self.answered = true;
         self.line.status = response.status();

@@ -9,7 +9,7 @@ pub trait Lines {
     /// One field.
     fn say(&mut self, name: &HeaderName, value: &HeaderValue);
 
-    /// One whose value is this text, of visible ASCII and blanks, and another one in the next message.
+    /// One whose value is this text, of visible ASCII and blanks.
     fn say_text(&mut self, name: &HeaderName, text: &[u8]);
 }
 
@@ -19,9 +19,7 @@ impl Lines for HeaderMap {
     }
 
     fn say_text(&mut self, name: &HeaderName, text: &[u8]) {
-        if let Ok(mut value) = HeaderValue::from_bytes(text) {
-            // What never comes twice would only push out of HTTP/2's table what does (RFC 7541 section 7.1.3).
-            value.set_sensitive(true);
+        if let Ok(value) = HeaderValue::from_bytes(text) {
             self.append(name, value);
         }
     }
