@@ -117,15 +117,13 @@ fn take_explicit(fields: &mut Fields, rules: &Rules, keep: bool) -> Result<Optio
     let key = if carried { only(fields, &X_API_KEY)? } else { None };
     let key = key.map(Credential::whole);
     let authorization = authorization(fields, rules, key.is_some())?;
-    let key_was_ours = key.is_some();
-    let ours = match (&key, &authorization) {
-        (Some(key), Some((other, _))) if key.text() != other.text() => return Err(Conflict),
-        (Some(_), _) => key,
-        (None, Some((credential, _))) => Some(credential.clone()),
-        (None, None) => None,
-    };
+    if let (Some(key), Some((other, _))) = (&key, &authorization)
+        && key.text() != other.text()
+    {
+        return Err(Conflict);
+    }
     if !keep {
-        if key_was_ours {
+        if key.is_some() {
             fields.remove(&X_API_KEY);
         }
         if authorization.is_some() {
@@ -135,7 +133,7 @@ fn take_explicit(fields: &mut Fields, rules: &Rules, keep: bool) -> Result<Optio
             fields.remove(&X_XDR_AUTH_ID);
         }
     }
-    Ok(ours)
+    Ok(key.or_else(|| authorization.map(|(credential, _)| credential)))
 }
 
 /// On a route that asks for no credential, one of ours is removed all the same: the upstream has no use for it.

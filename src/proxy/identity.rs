@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::headers::{Lines, Phrase};
 use crate::{
     config,
     domain::{access::Principal, profile::Profile},
@@ -22,7 +23,7 @@ pub struct Identity {
 /// What is told of all callers with the same rights.
 #[derive(Debug)]
 pub struct Shared {
-    headers: Box<[(HeaderName, HeaderValue)]>,
+    headers: Phrase,
     /// The header for what names the credential.
     credential: HeaderName,
     /// The organization, as logged.
@@ -60,28 +61,38 @@ impl Identity {
 
     /// The headers.
     pub fn headers(&self) -> Headers<'_> {
-        Headers { shared: &self.shared.headers, own: Some((&self.shared.credential, &self.credential)) }
+        Headers { shared: Some(&self.shared.headers), own: Some((&self.shared.credential, &self.credential)) }
     }
 }
 
 /// Name and value of each header to set; of nobody, none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headers<'a> {
-    shared: &'a [(HeaderName, HeaderValue)],
+    shared: Option<&'a Phrase>,
     own: Option<(&'a HeaderName, &'a HeaderValue)>,
 }
 
-impl<'a> From<&'a [(HeaderName, HeaderValue)]> for Headers<'a> {
-    fn from(headers: &'a [(HeaderName, HeaderValue)]) -> Self {
-        Self { shared: headers, own: None }
+impl<'a> From<&'a Phrase> for Headers<'a> {
+    fn from(headers: &'a Phrase) -> Self {
+        Self { shared: Some(headers), own: None }
     }
 }
 
 impl<'a> Headers<'a> {
     /// One after the other.
-    #[inline]
     pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
-        self.shared.iter().map(|(name, value)| (name, value)).chain(self.own)
+        self.shared.into_iter().flat_map(Phrase::iter).chain(self.own)
+    }
+
+    /// Says them.
+    #[inline]
+    pub fn tell(self, lines: &mut impl Lines) {
+        if let Some(shared) = self.shared {
+            lines.say_phrase(shared);
+        }
+        if let Some((name, value)) = self.own {
+            lines.say(name, value);
+        }
     }
 }
 

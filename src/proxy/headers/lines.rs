@@ -11,6 +11,36 @@ pub trait Lines {
 
     /// One whose value is this text, of visible ASCII and blanks.
     fn say_text(&mut self, name: &HeaderName, text: &[u8]);
+
+    /// Some that are said often.
+    fn say_phrase(&mut self, phrase: &Phrase) {
+        for (name, value) in phrase.iter() {
+            self.say(name, value);
+        }
+    }
+}
+
+/// Fields that are said again and again in the same words: written once.
+#[derive(Debug, Clone)]
+pub struct Phrase {
+    fields: Box<[(HeaderName, HeaderValue)]>,
+    text: Box<[u8]>,
+}
+
+impl Phrase {
+    /// Its fields.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.fields.iter().map(|(name, value)| (name, value))
+    }
+}
+
+impl FromIterator<(HeaderName, HeaderValue)> for Phrase {
+    fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
+        let fields: Box<[_]> = fields.into_iter().collect();
+        let mut text = Vec::new();
+        fields.iter().for_each(|(name, value)| text.say(name, value));
+        Self { fields, text: text.into() }
+    }
 }
 
 impl Lines for HeaderMap {
@@ -45,5 +75,9 @@ impl Lines for Vec<u8> {
 
     fn say_text(&mut self, name: &HeaderName, text: &[u8]) {
         field(self, name.as_str(), text);
+    }
+
+    fn say_phrase(&mut self, phrase: &Phrase) {
+        self.extend_from_slice(&phrase.text);
     }
 }

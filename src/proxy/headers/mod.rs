@@ -21,7 +21,7 @@ pub use self::{
     authority::{Authority, Malformed, authority, authority_of, names_two_hosts},
     caching::keep_private,
     forwarded::translate,
-    lines::Lines,
+    lines::{Lines, Phrase},
     request::{Hop, LoopDetected, X_REQUEST_ID, is_for_the_gateway},
     request_id::RequestIds,
     response::{BadResponse, binds_connection},

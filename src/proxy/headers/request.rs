@@ -75,9 +75,7 @@ impl HeaderRules {
             // RFC 9110 section 10.1.4: whoever sends TE says that it is for this hop.
             lines.say_text(&CONNECTION, b"te");
         }
-        for (name, value) in hop.identity.iter() {
-            lines.say(name, value);
-        }
+        hop.identity.tell(lines);
         if let Some(assertion) = hop.assertion {
             lines.say(&X_LATCHGATE_ASSERTION, assertion);
         }
@@ -145,7 +143,7 @@ impl HeaderRules {
             Version::HTTP_2 => &self.pseudonym.two,
             _ => &self.pseudonym.one_one,
         };
-        lines.say(&VIA, via);
+        lines.say_phrase(via);
         lines.say(&X_REQUEST_ID, hop.request_id);
         // That of the client went with everything that is ours.
         if let Some(subject) = hop.client_certificate {
@@ -227,7 +225,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::headers::Pseudonym;
+    use crate::proxy::headers::{Phrase, Pseudonym};
 
     static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
     static ID: HeaderValue = HeaderValue::from_static("id-1");
@@ -248,7 +246,7 @@ mod tests {
         request
     }
 
-    fn hop(identity: &[(HeaderName, HeaderValue)]) -> Hop<'_> {
+    fn hop(identity: &Phrase) -> Hop<'_> {
         let identity = Headers::from(identity);
         Hop {
             peer: &PEER,
@@ -260,6 +258,10 @@ mod tests {
             assertion: None,
             protocols: None,
         }
+    }
+
+    fn nobody() -> Phrase {
+        Phrase::from_iter([])
     }
 
     /// Edits a request, and puts what the gateway says beside what is left.
@@ -279,7 +281,7 @@ mod tests {
     /// The headers that come out, sorted, without those that the gateway always adds.
     fn passed(lines: &str, trusted: bool) -> Vec<String> {
         let mut request = request(lines);
-        let identity = [(TENANT, HeaderValue::from_static("acme"))];
+        let identity = Phrase::from_iter([(TENANT, HeaderValue::from_static("acme"))]);
         let hop = Hop { peer_trusted: trusted, ..hop(&identity) };
         prepare(&rules(), &mut request, &hop).unwrap();
         let fields = &request.fields;
@@ -325,6 +327,13 @@ mod tests {
         assert_eq!(passed(named, false), [&["content-length: 5"], &PLAIN[..]].concat());
         let many = format!("Host: gw\nConnection: {}x-foo\nX-Foo: 1", "x-a, ".repeat(200));
         assert_eq!(passed(&many, false), PLAIN);
+        // As many names as a head has room for beside as many fields as it may have.
+        let fields: Vec<_> = (0..1_000).map(|at| format!("x-{at}: {at}")).collect();
+        let named: Vec<_> = (1..20_000).rev().filter(|at| at % 7 != 0).map(|at| format!("X-{at}")).collect();
+        let (fields, named) = (fields.join("\n"), named.join(","));
+        let left = passed(&format!("Host: gw\nConnection: {named}\n{fields}"), false);
+        assert_eq!(left.iter().filter(|line| line.starts_with("x-f")).count(), 3, "what the gateway says");
+        assert_eq!(left.len(), PLAIN.len() + 1_000_usize.div_ceil(7), "what nobody named");
     }
 
     #[test]
@@ -332,7 +341,7 @@ mod tests {
         let mut request = request("Host: gw\nX-Foo: 1");
         let line = HeaderValue::from_bytes(b"\xff\xfe, x-foo").unwrap();
         request.fields.append(CONNECTION, line);
-        prepare(&rules(), &mut request, &hop(&[])).unwrap();
+        prepare(&rules(), &mut request, &hop(&nobody())).unwrap();
         assert!(!request.fields.contains(&HeaderName::from_static("x-foo")));
         assert!(!request.fields.contains(&CONNECTION));
     }
@@ -390,12 +399,12 @@ mod tests {
     #[test]
     fn a_request_that_comes_back_is_stopped() {
         let mut first = request("Host: gw\nVia: 1.0 fred");
-        prepare(&rules(), &mut first, &hop(&[])).unwrap();
+        prepare(&rules(), &mut first, &hop(&nobody())).unwrap();
         assert_eq!(first.fields.get_all(&VIA).count(), 2);
-        let again = prepare(&rules(), &mut first, &hop(&[]));
+        let again = prepare(&rules(), &mut first, &hop(&nobody()));
         assert_eq!(again, Err(LoopDetected));
         let neighbour = HeaderRules::new([], Pseudonym::new(8), "latchgate");
-        assert_eq!(prepare(&neighbour, &mut first, &hop(&[])), Ok(()));
+        assert_eq!(prepare(&neighbour, &mut first, &hop(&nobody())), Ok(()));
     }
 
     #[test]
@@ -407,7 +416,7 @@ mod tests {
             assert!(!is_for_the_gateway(&request));
             request.method = Method::OPTIONS;
             assert_eq!(is_for_the_gateway(&request), ends_here, "{hops}");
-            prepare(&rules(), &mut request, &hop(&[])).unwrap();
+            prepare(&rules(), &mut request, &hop(&nobody())).unwrap();
             assert_eq!(request.fields.get(&MAX_FORWARDS).unwrap(), left);
         }
         let whole: Request<()> = http::Request::options("*").body(()).unwrap().into();
@@ -419,7 +428,7 @@ mod tests {
         let mut request = request("Host: evil");
         request.target = "http://gw:80/x".parse().unwrap();
         request.version = Version::HTTP_10;
-        prepare(&rules(), &mut request, &hop(&[])).unwrap();
+        prepare(&rules(), &mut request, &hop(&nobody())).unwrap();
         assert_eq!(request.fields.get(&HOST).unwrap(), "gw:80");
         assert_eq!(request.fields.get(&X_FORWARDED_HOST).unwrap(), "gw:80");
         assert_eq!(request.fields.get(&VIA).unwrap(), "1.0 latchgate-0000000000000007");

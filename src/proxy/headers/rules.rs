@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header::VIA};
 
-use super::names::{Class, Names};
+use super::{
+    Phrase,
+    names::{Class, Names},
+};
 
 /// How headers are edited; one for each configuration, shared by all workers.
 #[derive(Debug)]
@@ -57,35 +60,34 @@ impl HeaderRules {
 /// (nobody needs to know), and different in each process, so that one gateway in front of another is no loop.
 #[derive(Clone)]
 pub struct Pseudonym {
-    pub(super) one_zero: HeaderValue,
-    pub(super) one_one: HeaderValue,
-    pub(super) two: HeaderValue,
+    name: Box<str>,
+    pub(super) one_zero: Phrase,
+    pub(super) one_one: Phrase,
+    pub(super) two: Phrase,
 }
 
 impl Pseudonym {
     /// A name made from these random bits. Make one for each process and keep it when the configuration changes.
     pub fn new(random: u64) -> Self {
+        let name = format!("latchgate-{random:016x}").into_boxed_str();
         let via = |version: &str| {
-            HeaderValue::try_from(format!("{version} latchgate-{random:016x}"))
-                .unwrap_or_else(|_| HeaderValue::from_static("1.1 latchgate"))
+            let value = HeaderValue::try_from(format!("{version} {name}"));
+            value.map(|value| (VIA, value)).into_iter().collect()
         };
-        Self { one_zero: via("1.0"), one_one: via("1.1"), two: via("2") }
+        let (one_zero, one_one, two) = (via("1.0"), via("1.1"), via("2"));
+        Self { name, one_zero, one_one, two }
     }
 
     /// Whether a line of `Via` names it.
     pub(super) fn is_in(&self, line: &HeaderValue) -> bool {
-        let name = self.name();
+        let name = self.name.as_bytes();
         line.as_bytes().windows(name.len()).any(|part| part == name)
-    }
-
-    fn name(&self) -> &[u8] {
-        self.one_one.as_bytes().strip_prefix(b"1.1 ").unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Pseudonym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", String::from_utf8_lossy(self.name()))
+        f.write_str(&self.name)
     }
 }
 

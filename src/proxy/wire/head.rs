@@ -16,7 +16,7 @@ use http::{
     uri::InvalidUri,
 };
 
-use super::{MOST_FIELDS, Reading, sending::has_option};
+use super::{MOST_FIELDS, Reading, names, sending::has_option};
 use crate::proxy::{fields::Fields, request::Request};
 
 /// What is wrong with a request although it can be read; 400 or 431, and a connection of HTTP/1 is closed.
@@ -127,14 +127,17 @@ pub(super) fn take(bytes: &mut Bytes, bounds: Bounds, room: &mut Fields) -> Resu
     let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut said = Said::default();
     let mut fields = std::mem::take(room);
-    for field in &*parsed.headers {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Unreadable::Malformed)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-        let value = value.map_err(|_| Unreadable::Malformed)?;
-        if said.note(&name, &value)? {
-            fields.append(name, value);
+    names::with_last(|names| {
+        for (place, field) in parsed.headers.iter().enumerate() {
+            let name = names.read(place, field.name.as_bytes()).map_err(|_| Unreadable::Malformed)?;
+            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+            let value = value.map_err(|_| Unreadable::Malformed)?;
+            if said.note(&name, &value)? {
+                fields.append(name, value);
+            }
         }
-    }
+        Ok(())
+    })?;
     let reading = said.body(is_old)?;
     let flaw = if said.has_two_lengths() {
         Some(Flaw::TwoLengths)
