@@ -9,6 +9,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
+use super::lookups::Lookups;
 use crate::{
     domain::{
         access::{CredentialId, Holder, Method, Networks, Principal, Rights},
@@ -28,7 +29,7 @@ use crate::{
             Answer, Change, Changes, Directory, Entry, Lookup, Proof, Rules, Subject, Unavailable, Vouched,
         },
     },
-    runtime::tasks::Stopped,
+    runtime::tasks::{Stopped, Tasks},
     store::{
         Store, StoreError, changes,
         keys::{self, Held, Key, Signing},
@@ -47,6 +48,7 @@ const REPORTED: usize = 10_000;
 /// The store as a [`Directory`].
 pub struct StoreDirectory {
     store: Store,
+    lookups: Lookups,
     /// Kept between waits, so that no news is missed while nobody waits.
     changed: tokio::sync::Mutex<watch::Receiver<ChangeId>>,
     heal: mpsc::Sender<(KeyId, Mac)>,
@@ -63,26 +65,31 @@ impl StoreDirectory {
         heal: mpsc::Sender<(KeyId, Mac)>,
         (mac_key, seal_key): (MacKey, SealKey),
         metrics: Arc<Metrics>,
+        tasks: &Tasks,
     ) -> Self {
+        let lookups = Lookups::start(&store, tasks);
         let changed = tokio::sync::Mutex::new(store.changed());
-        Self { store, changed, heal, mac_key, seal_key, reported: Mutex::default(), metrics }
+        Self { store, lookups, changed, heal, mac_key, seal_key, reported: Mutex::default(), metrics }
     }
 
-    async fn entry(&self, lookup: &Lookup, rules: &Rules) -> Result<Option<Entry>, StoreError> {
-        let mut reader = self.store.read().await?;
+    async fn entry(&self, lookup: &Lookup, rules: &Rules) -> Result<Option<Entry>, Arc<StoreError>> {
+        let store = &self.store;
         let key = match lookup {
-            Lookup::Public(public) => keys::find_by_prefix(&mut reader, public).await?,
+            Lookup::Public(public) => match self.lookups.find(public).await {
+                Some(found) => found?,
+                None => return Err(Arc::new(StoreError::Unavailable("nobody looked".into()))),
+            },
             Lookup::Foreign(foreign) => {
                 let (digest, leading) = (&foreign.digest, foreign.leading.as_str());
-                let found = keys::find_foreign(&mut reader, digest, leading).await?;
+                let found = keys::find_foreign(&mut *store.read().await?, digest, leading).await?;
                 found.into_iter().next()
             }
             Lookup::Session(token) => {
-                let held = sessions::find_by_token(&mut reader, token).await?;
+                let held = sessions::find_by_token(&mut *store.read().await?, token).await?;
                 return Ok(held.map(|held| session(held, rules)));
             }
             Lookup::Webhook(webhook) => {
-                let (name, org) = (&*webhook.name, &*webhook.org);
+                let (name, org, mut reader) = (&*webhook.name, &*webhook.org, store.read().await?);
                 let org = match org.parse() {
                     Ok(id) => orgs::find(&mut reader, id).await?,
                     Err(_) => orgs::find_by_slug(&mut reader, org).await?,
@@ -90,14 +97,16 @@ impl StoreDirectory {
                 return Ok(org.map(|org| called(name, &org, rules)));
             }
             Lookup::Vouched(vouched) => {
-                let person = people::find_by_email(&mut reader, &vouched.email).await?;
+                let person = people::find_by_email(&mut *store.read().await?, &vouched.email).await?;
                 return Ok(person.map(|person| token(vouched, person, rules)));
             }
         };
-        Ok(key.map(|held| {
-            let signer = held.key.security_level.signing().map(|signing| self.signer(&held.key, signing));
-            entry(held, signer, rules, &self.mac_key)
-        }))
+        Ok(key.map(|held| self.key(held, rules)))
+    }
+
+    fn key(&self, held: Held, rules: &Rules) -> Entry {
+        let signer = held.key.security_level.signing().map(|signing| self.signer(&held.key, signing));
+        entry(held, signer, rules, &self.mac_key)
     }
 
     /// What verifies a key's signatures. A secret that does not open is said aloud: nothing is wrong with the key.
@@ -139,7 +148,7 @@ impl Directory for StoreDirectory {
         Box::pin(async move {
             match self.entry(lookup, rules).await {
                 Ok(entry) => Ok(entry),
-                Err(error @ StoreError::Corrupt { .. }) => {
+                Err(error) if matches!(*error, StoreError::Corrupt { .. }) => {
                     self.report(&error);
                     Ok(None)
                 }

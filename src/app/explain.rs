@@ -33,7 +33,10 @@ use crate::{
         reject::Refusal,
         route::{Match, Routes},
     },
-    runtime::client_ip::{self, Connection, Source, X_FORWARDED_FOR},
+    runtime::{
+        client_ip::{self, Connection, Source, X_FORWARDED_FOR},
+        tasks::Tasks,
+    },
     store::Store,
     telemetry::metrics::Metrics,
 };
@@ -104,7 +107,8 @@ pub async fn explain(
     let (heal, _not_healed) = mpsc::channel(1);
     let seal_key = SealKey::derive(root).map_err(|error| Unavailable(error.to_string()))?;
     let mac_key = MacKey::derive(root);
-    let directory = StoreDirectory::new(store, heal, (mac_key.clone(), seal_key), metrics);
+    let tasks = Tasks::new(&metrics);
+    let directory = StoreDirectory::new(store, heal, (mac_key.clone(), seal_key), metrics, &tasks);
     let mut trace = Trace::default();
     let outcome = trace.follow(config, &directory, &mac_key, clock, question).await;
     let refusal = match outcome {

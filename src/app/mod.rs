@@ -14,6 +14,7 @@ pub mod handover;
 pub mod huge_pages;
 pub mod inherited;
 mod logs;
+mod lookups;
 pub mod node;
 pub mod nonces;
 pub mod ops;

@@ -142,7 +142,7 @@ impl App {
 
         let (heal, healing) = mpsc::channel(HEALING);
         let secrets = (mac_key.clone(), seal_key.clone());
-        let directory = StoreDirectory::new(store.clone(), heal, secrets, Arc::clone(&metrics));
+        let directory = StoreDirectory::new(store.clone(), heal, secrets, Arc::clone(&metrics), &tasks);
         let directory: Arc<dyn Directory> = Arc::new(directory);
         let runtime = &Handle::current();
         let (shared, time) = (Arc::clone(&directory), clock.clone());

@@ -9,7 +9,6 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use foldhash::fast::RandomState;
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -17,11 +16,8 @@ use tokio::{
 
 use crate::{
     control::service::{Control, KeyUsed, KnownSources},
-    domain::{
-        id::{KeyId, OrgId},
-        time::Timestamp,
-    },
-    proxy::usage::{KeyUse, Uses},
+    domain::id::{KeyId, OrgId},
+    proxy::usage::{KeyUse, Use, Uses},
     store::{
         StoreError,
         usage::{Used, waiting},
@@ -62,12 +58,11 @@ pub async fn write(
     }
 }
 
-/// A key, an address and a minute.
-type Place = (KeyId, Option<IpAddr>, i64);
-
 /// Uses that are not in the store yet.
 struct Waiting {
-    counts: HashMap<Place, (u64, Timestamp), RandomState>,
+    counts: Vec<Used>,
+    /// How many handed over what is in `counts`; of one alone no two are alike.
+    deliveries: usize,
     /// Uses to be events.
     each: Vec<KeyUsed>,
     /// How many uses of an organization's keys will be missing among its events.
@@ -83,7 +78,8 @@ impl Waiting {
     /// None. What the process before this one has written down and not counted is counted by this one.
     fn new() -> Self {
         Self {
-            counts: HashMap::default(),
+            counts: Vec::new(),
+            deliveries: 0,
             each: Vec::new(),
             missing: HashMap::new(),
             known: KnownSources::default(),
@@ -94,15 +90,17 @@ impl Waiting {
     }
 
     fn add(&mut self, batch: Uses) {
-        for one in batch.counts {
-            let minute = one.last.seconds().div_euclid(60);
-            let place = (one.key, one.client, minute);
-            if self.counts.len() >= WAITING && !self.counts.contains_key(&place) {
-                continue;
-            }
-            let (count, last) = self.counts.entry(place).or_insert((0, one.last));
-            *count += one.count;
-            *last = one.last.max(*last);
+        self.deliveries += 1;
+        let counts = batch.counts.into_iter().map(counted);
+        if self.counts.is_empty() {
+            // In the memory that they came in.
+            self.counts = counts.collect();
+        } else {
+            self.counts.extend(counts);
+        }
+        if self.counts.len() > WAITING {
+            self.join();
+            self.counts.truncate(WAITING);
         }
         for one in batch.each {
             if self.each.len() < EACH_WAITING {
@@ -116,6 +114,24 @@ impl Waiting {
         }
     }
 
+    /// Of a key, an address and a minute there is one then.
+    fn join(&mut self) {
+        if self.deliveries <= 1 {
+            return;
+        }
+        self.counts.sort_by_key(place);
+        self.counts.dedup_by(|next, one| {
+            let same = place(next) == place(one);
+            if same {
+                one.count += next.count;
+                one.last = one.last.max(next.last);
+            }
+            same
+        });
+        // What comes may be like what is here.
+        self.deliveries = 1;
+    }
+
     /// What cannot be written stays, and is written with the next batch.
     async fn write(&mut self, control: &Control, metrics: &Metrics) {
         let is_empty = self.counts.is_empty() && self.each.is_empty() && self.missing.is_empty();
@@ -126,21 +142,20 @@ impl Waiting {
             Ok(()) => self.failing = false,
             Err(error) => self.complain(&error),
         }
-        let unwritten: u64 = self.counts.values().map(|(count, _)| count).sum();
+        let unwritten: u64 = self.counts.iter().map(|used| used.count).sum();
         metrics.store.usage_unflushed.set(i64::try_from(unwritten).unwrap_or(i64::MAX));
     }
 
     async fn try_to(&mut self, control: &Control, metrics: &Metrics) -> Result<(), StoreError> {
         // Each worker hands over its own, in order; together they are in none.
         self.each.sort_by_key(|used| used.at);
-        let counts: Vec<_> =
-            self.counts.iter().map(|(&(key, ip, _), &(count, last))| Used { key, ip, count, last }).collect();
+        self.join();
         let first = self.each.len().min(EACH_AT_ONCE);
         let share = (self.shares_left > 0).then_some(self.share);
-        let wait = control.write_uses(&counts, &self.each[..first], &mut self.known, share).await?;
+        let wait = control.write_uses(&self.counts, &self.each[..first], &mut self.known, share).await?;
         self.share = (self.share + 1) % waiting::SHARES;
         self.shares_left = if wait { waiting::SHARES } else { self.shares_left.saturating_sub(1) };
-        self.counts.clear();
+        (self.counts, self.deliveries) = (Vec::new(), 0);
         self.each.drain(..first);
         while !self.each.is_empty() {
             let next = self.each.len().min(EACH_AT_ONCE);
@@ -168,6 +183,15 @@ impl Waiting {
         }
         self.failing = true;
     }
+}
+
+fn counted(used: Use) -> Used {
+    let Use { key, client, count, last } = used;
+    Used { key, ip: client, count, last }
+}
+
+fn place(used: &Used) -> (KeyId, Option<IpAddr>, i64) {
+    (used.key, used.ip, used.last.seconds().div_euclid(60))
 }
 
 fn named(used: KeyUse) -> KeyUsed {

@@ -54,6 +54,8 @@ pub struct Worker {
     pulse: Arc<AtomicU64>,
     place: upstream::Worker,
     serving: RefCell<Rc<Serving>>,
+    /// The configuration, and how often records had ended, when those that it knows were last looked at.
+    tidied: Cell<(u64, u64)>,
 }
 
 /// A configuration with what this worker has made of it.
@@ -91,6 +93,7 @@ impl Worker {
             pulse,
             place,
             serving: RefCell::new(Rc::new(serving)),
+            tidied: Cell::default(),
         }
     }
 
@@ -126,8 +129,16 @@ impl Worker {
         self.pulse.fetch_add(1, Ordering::Relaxed);
         self.date.set(http_date(self.gateway.clock.now()));
         self.usage.flush();
-        self.known.tidy(self.gateway.generation());
+        self.tidy();
         self.assertions.tidy(self.gateway.generation(), self.gateway.clock.now());
+    }
+
+    /// A look at each of thousands of records, so not without a cause.
+    fn tidy(&self) {
+        let state = (self.gateway.generation(), self.gateway.cache.endings());
+        if self.tidied.replace(state) != state {
+            self.known.tidy(self.gateway.generation());
+        }
     }
 
     #[cold]

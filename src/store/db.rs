@@ -163,8 +163,9 @@ pub(super) fn portions<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// How many rows; with eighteen values each the largest has fewer than the 32,766 that a statement of SQLite takes.
-const PORTIONS: [usize; 5] = [256, 64, 16, 4, 1];
+/// How many rows. More in one statement would save next to nothing, and each value has a place for as long as the statement
+/// is kept.
+const PORTIONS: [usize; 4] = [64, 16, 4, 1];
 
 /// A list as the database keeps it.
 pub(super) fn json(list: &[String]) -> String {

@@ -38,7 +38,10 @@ pub mod users;
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::watch;
@@ -60,6 +63,8 @@ struct Inner {
     file: file::File,
     readers: Pool,
     writer: Pool,
+    /// Whether what is being written waits for others.
+    patient: Arc<AtomicBool>,
     changed: watch::Sender<ChangeId>,
 }
 
@@ -81,7 +86,18 @@ impl Store {
     pub async fn write(&self) -> Result<Tx, StoreError> {
         self.0.file.in_place()?;
         let inner = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Tx { inner, store: self.clone(), change: None })
+        Ok(Tx { inner, store: self.clone(), change: None, patient: None })
+    }
+
+    /// The same for what nobody waits for: whoever answers requests goes first, all along.
+    ///
+    /// # Errors
+    /// As of [`write`](Self::write).
+    pub async fn write_patiently(&self) -> Result<Tx, StoreError> {
+        let tx = self.write().await?;
+        let patient = Arc::clone(&self.0.patient);
+        patient.store(true, Ordering::Relaxed);
+        Ok(Tx { patient: Some(Patient(patient)), ..tx })
     }
 
     /// Announces the newest change that this process committed, the moment it did. What other
@@ -112,6 +128,18 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, Db>,
     store: Store,
     change: Option<ChangeId>,
+    #[expect(dead_code, reason = "its end is what matters")]
+    patient: Option<Patient>,
+}
+
+/// Ends with the change.
+#[derive(Debug)]
+struct Patient(Arc<AtomicBool>);
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Tx {

@@ -3,7 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -31,7 +35,10 @@ const STATEMENTS_CACHED: usize = 200;
 const READERS: u32 = 4;
 /// In KiB, as SQLite wants it said: room for the tops of the indexes. The system keeps the rest of the file in memory once,
 /// not once for each connection.
-const READER_CACHE: &str = "-512";
+const CACHE: &str = "-512";
+/// Steps of SQLite's virtual machine from one giving way to the next: some fifty microseconds. Not fewer, because a kernel may
+/// take away what a thread that gives way had left.
+const STEPS_AT_ONCE: i32 = 1000;
 /// Older ones can lose committed data when a WAL is reset (fixed in 3.51.3).
 const SQLITE_REQUIRED: (u32, u32, u32) = (3, 51, 3);
 
@@ -83,6 +90,7 @@ impl Store {
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full)
             .pragma("trusted_schema", "OFF")
+            .pragma("cache_size", CACHE)
             .busy_timeout(PATIENCE)
             .statement_cache_capacity(STATEMENTS_CACHED)
             .disable_statement_logging();
@@ -101,11 +109,14 @@ impl Store {
                 .test_before_acquire(false)
         };
         // A slip in a reading function is an error, not a change outside any transaction.
-        let reader = connect.clone().pragma("query_only", "ON").pragma("cache_size", READER_CACHE);
+        let reader = connect.clone().pragma("query_only", "ON");
         let readers: SqlitePool = pool(READERS).connect_lazy_with(reader);
         // When the disk is full SQLite itself ends a transaction that the driver then still believes in, and every
         // later one would fail. Such a connection is not used again.
+        let patient = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&patient);
         let writer = pool(1)
+            .after_connect(move |conn, _| Box::pin(give_way(conn, Arc::clone(&flag))))
             .after_release(|conn, _| {
                 Box::pin(async move {
                     conn.ping().await?;
@@ -114,8 +125,21 @@ impl Store {
             })
             .connect_lazy_with(connect.clone());
         let (changed, _) = watch::channel(latest);
-        Ok(Self(Arc::new(Inner { file, readers, writer, changed })))
+        Ok(Self(Arc::new(Inner { file, readers, writer, patient, changed })))
     }
+}
+
+/// While it is `patient` the connection lets whoever answers requests go first, in the middle of a statement too: a system that
+/// has chosen a thread lets it work for milliseconds, also when one that matters more wakes up meanwhile.
+async fn give_way(conn: &mut Conn, patient: Arc<AtomicBool>) -> Result<(), sqlx::Error> {
+    let go_on = move || {
+        if patient.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        true
+    };
+    conn.lock_handle().await?.set_progress_handler(STEPS_AT_ONCE, go_on);
+    Ok(())
 }
 
 /// Checks the library, sets what is kept in the file, brings the schema up to date; the feed's position.

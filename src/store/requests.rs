@@ -23,7 +23,7 @@ use crate::{
 /// [`StoreError::Unavailable`]: none was added; the caller keeps them and tries again, or lets them go.
 pub async fn append(store: &Store, requests: &[KeptRequest]) -> Result<(), StoreError> {
     let Ok(count @ 1..) = i64::try_from(requests.len()) else { return Ok(()) };
-    let mut tx = store.write().await?;
+    let mut tx = store.write_patiently().await?;
     let mut seq = reserve(&mut tx, "request_log", count).await? - count;
     for some in portions(requests) {
         let mut insert = sqlx::QueryBuilder::<Db>::new(
@@ -157,7 +157,7 @@ pub async fn orgs(conn: &mut Conn) -> Result<Vec<OrgId>, StoreError> {
 
 /// Removes the requests of an organization beyond the newest `most`.
 pub async fn trim(store: &Store, org: OrgId, most: u32) -> Result<u64, StoreError> {
-    let mut tx = store.write().await?;
+    let mut tx = store.write_patiently().await?;
     let done = sqlx::query::<Db>(
         "DELETE FROM request_log WHERE org_id = $1 AND seq <=
              (SELECT seq FROM request_log WHERE org_id = $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)",
@@ -173,7 +173,7 @@ pub async fn trim(store: &Store, org: OrgId, most: u32) -> Result<u64, StoreErro
 /// Removes those among the oldest `limit` rows that are from before `before`; how many went. Rows are in the order of
 /// time but for a second or so, so whoever goes on until none goes has removed all.
 pub async fn prune(store: &Store, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    let mut tx = store.write().await?;
+    let mut tx = store.write_patiently().await?;
     let done = sqlx::query::<Db>(
         "DELETE FROM request_log WHERE at < $1 AND seq IN (SELECT seq FROM request_log ORDER BY seq LIMIT $2)",
     )

@@ -36,6 +36,7 @@ def arguments():
     parser.add_argument("--only", metavar="NAME,...", help="these subjects alone")
     parser.add_argument("--rounds", type=int, default=0, help="of `keyed`; 5, or 4 with --quick")
     parser.add_argument("--stored", type=int, default=10_000_000, metavar="N", help="the most stored keys of `growth`; 10000000")
+    parser.add_argument("--stored-in", metavar="FOLDER", help="where the large stores of `growth` stay, to be used again")
     parser.add_argument("--check", action="store_true", help="install, build, start and check every subject; measure nothing")
     parser.add_argument("--write", action="store_true", help="put the tables into benches/peers/README.md")
     parser.add_argument("--tables", metavar="JSON", help="only print the tables of an earlier run")
@@ -65,7 +66,7 @@ def main():
         return
     for name in options.scenarios or (["keyed"] if options.quick else SCENARIOS):
         if name == "growth":
-            growth(bench, program_of(options), options.stored)
+            growth(bench, program_of(options), options.stored, options.stored_in)
         elif name == "storms":
             storms(bench, program_of(options))
         else:

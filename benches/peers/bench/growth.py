@@ -63,8 +63,8 @@ def fill(path, count):
         store.close()
 
 
-def stores(bench, program, most):
-    """The stores by (stored keys, networks); each holds the same keys that are asked for."""
+def stores(bench, program, most, kept):
+    """The stores by (stored keys, networks); each holds the same keys that are asked for. `kept`: where the large ones stay."""
     keys, home, made = bench.ground.keys[:USED], bench.ground.folder, {}
     for networks in (1, 3, 50):
         listed = ["10.%d.0.0/16" % at for at in range(networks - 1)] + ["127.0.0.0/8"]
@@ -73,21 +73,23 @@ def stores(bench, program, most):
         count = min(count, most)
         if (count, 3) in made:
             continue
-        folder = os.path.join(home, "growth-stored-%d" % count)
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(made[USED, 3].folder, folder)
-        path = os.path.join(folder, "latchgate.db")
-        there = fill(path, count - USED)
-        bench.say("growth: %d keys are stored, %.1f GB" % (there, os.path.getsize(path) / 1e9))
+        folder = os.path.join(kept or home, "growth-stored-%d" % count)
+        filled, path = os.path.join(folder, "filled"), os.path.join(folder, "latchgate.db")
+        if not (kept and os.path.exists(filled)):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(made[USED, 3].folder, folder)
+            there = fill(path, count - USED)
+            grounds.write_lines(filled, [str(there)])
+        bench.say("growth: %d keys are stored, %.1f GB" % (count, os.path.getsize(path) / 1e9))
         made[count, 3] = grounds.Store.at(folder)
     return made
 
 
-def growth(bench, program, most):
+def growth(bench, program, most, kept):
     made = {}
     try:
         with bench.upstream():
-            made = stores(bench, program, most)
+            made = stores(bench, program, most, kept)
             variants = {}
             for what, steps in STEPS.items():
                 for step in steps:
@@ -96,7 +98,7 @@ def growth(bench, program, most):
             measure(bench, program, made, variants)
     finally:
         for (count, _), store in made.items():
-            if count != USED:
+            if count != USED and not kept:
                 shutil.rmtree(store.folder, ignore_errors=True)
 
 

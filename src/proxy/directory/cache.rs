@@ -229,6 +229,11 @@ impl Cache {
         }
     }
 
+    /// Another number whenever records have ended.
+    pub fn endings(&self) -> u64 {
+        self.0.registry.endings()
+    }
+
     /// Drops limiters that nobody needs.
     pub fn tidy(&self) {
         self.0.limiters.tidy();
@@ -335,7 +340,7 @@ impl Cache {
                 }
                 return Ok(Some(record));
             }
-            record.end();
+            shared.registry.end_this(&record);
             read = Some(record);
         }
         // The feed never stood still. What was read is newer than the request, good for it, and for it alone.

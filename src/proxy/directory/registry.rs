@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{Record, Subject};
@@ -16,7 +19,11 @@ use crate::domain::{access::CredentialId, id::OrgId};
 const SWEEP_AFTER: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct Registry(Mutex<Index>);
+pub(super) struct Registry {
+    index: Mutex<Index>,
+    /// How often records were ended.
+    endings: AtomicU64,
+}
 
 #[derive(Default)]
 struct Index {
@@ -50,7 +57,7 @@ impl Registry {
             Subject::Credential(id) => vec![id],
             Subject::Org(org) => index.orgs.remove(&org).into_iter().flatten().collect(),
         };
-        named.into_iter().flat_map(|id| index.end(id)).collect()
+        self.ended(named.into_iter().flat_map(|id| index.end(id)).collect())
     }
 
     /// Ends what speaks for people by somebody else's word, and returns what was ended.
@@ -58,17 +65,33 @@ impl Registry {
         let mut index = self.index();
         let ids = index.records.keys().filter(|id| matches!(id, CredentialId::Person(_)));
         let vouched: Vec<_> = ids.copied().collect();
-        vouched.into_iter().flat_map(|id| index.end(id)).collect()
+        self.ended(vouched.into_iter().flat_map(|id| index.end(id)).collect())
     }
 
     /// Ends everything.
     pub(super) fn end_everything(&self) {
         let index = std::mem::take(&mut *self.index());
-        end_all(index.records.values().chain(index.older.values().flatten()));
+        self.ended(end_all(index.records.values().chain(index.older.values().flatten())));
+    }
+
+    /// Ends one that is not to be remembered.
+    pub(super) fn end_this(&self, record: &Record) {
+        record.end();
+        self.endings.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another number whenever records were ended: whoever holds some can let go of those.
+    pub(super) fn endings(&self) -> u64 {
+        self.endings.load(Ordering::Acquire)
+    }
+
+    fn ended(&self, records: Vec<Arc<Record>>) -> Vec<Arc<Record>> {
+        self.endings.fetch_add(u64::from(!records.is_empty()), Ordering::Release);
+        records
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

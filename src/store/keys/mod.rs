@@ -11,7 +11,10 @@ use std::net::IpAddr;
 #[cfg(test)]
 pub(in crate::store) use self::list::CENSUS;
 pub use self::{
-    held::{FOREIGN_PREFIX, Held, Minter, Person, digest_lookup, find, find_by_prefix, find_foreign},
+    held::{
+        AT_ONCE, FOREIGN_PREFIX, Held, Minter, Person, digest_lookup, find, find_by_prefix, find_by_prefixes,
+        find_foreign,
+    },
     list::{Census, Filter, Listed, Page, active_families, census, find_any, has_children, is_taken, list},
     signing::{SealedKey, SecurityLevel, Signing, sealed, signing_place},
     write::{

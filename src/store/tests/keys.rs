@@ -39,6 +39,37 @@ async fn a_key_is_read_as_it_was_written_with_those_it_stands_on() {
     assert!(keys::find(&mut conn, KeyId::new(NOW)).await.unwrap().is_none());
 }
 
+/// Many at once are what each is alone: unknown ones, damaged ones, minted ones with those above them, in any number.
+#[tokio::test]
+async fn keys_that_are_read_together_are_what_they_are_alone() {
+    let scratch = Scratch::new().await;
+    let acme = acme(&scratch.store).await;
+    let mut publics = Vec::new();
+    let mut above = None;
+    for number in 0..20 {
+        let public = format!("key{number:05}");
+        let written = keys::Key { parent: above, ..key(acme, &public) };
+        add(&scratch.store, &written).await;
+        // Every third one was minted by the one before it.
+        above = (number % 3 == 1).then_some(written.id);
+        publics.extend([public, format!("nil{number:05}")]);
+    }
+    scratch.raw("UPDATE api_keys SET hash = 'x' WHERE prefix = 'key00006'").await.unwrap();
+    let mut conn = scratch.store.read().await.unwrap();
+    for count in [0, 1, 2, 4, 5, 16, 17, 40] {
+        let publics: Vec<&str> = publics.iter().take(count).map(String::as_str).collect();
+        let together = keys::find_by_prefixes(&mut conn, &publics).await.unwrap();
+        assert_eq!(together.len(), count);
+        for (public, together) in publics.iter().zip(together) {
+            let alone = keys::find_by_prefix(&mut conn, public).await;
+            assert_eq!(format!("{together:?}"), format!("{alone:?}"));
+            assert_eq!(together.is_err(), *public == "key00006");
+        }
+    }
+    let minted = keys::find_by_prefixes(&mut conn, &["key00002"]).await.unwrap().remove(0).unwrap().unwrap();
+    assert_eq!(minted.minters.len(), 1);
+}
+
 /// One damaged row refuses itself; lists and the other keys go on.
 #[tokio::test]
 async fn a_damaged_row_harms_only_itself() {

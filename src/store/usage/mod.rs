@@ -273,7 +273,7 @@ async fn sources(
 
 /// Forgets the oldest `limit` minutes before `before`, so that no writer waits long; how many rows went.
 pub async fn prune(store: &Store, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    let mut tx = store.write().await?;
+    let mut tx = store.write_patiently().await?;
     let done = sqlx::query::<Db>(
         "DELETE FROM usage_minutes WHERE minute IN
              (SELECT DISTINCT minute FROM usage_minutes WHERE minute < $1 ORDER BY minute LIMIT $2)",

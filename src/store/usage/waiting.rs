@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
+    thread,
 };
 
 use sqlx::Row as _;
@@ -25,6 +26,9 @@ use crate::{
 /// In how many shares keys are counted, so that no transaction is long.
 pub const SHARES: u8 = 64;
 
+/// How many shares are written by one statement.
+const SHARES_AT_ONCE: usize = 4;
+
 /// The share that counts this key's uses. Ids end in random bits.
 fn share_of(key: KeyId) -> i64 {
     let [.., last] = key.uuid().into_bytes();
@@ -33,15 +37,16 @@ fn share_of(key: KeyId) -> i64 {
 
 /// Writes uses down, to be counted later.
 pub async fn put(tx: &mut Tx, uses: &[Used]) -> Result<(), StoreError> {
-    let mut shares = BTreeMap::<i64, String>::new();
-    for used in uses {
-        write_line(shares.entry(share_of(used.key)).or_default(), used);
-    }
-    let rows: Vec<_> = shares.into_iter().collect();
-    for some in portions(&rows) {
+    let mut uses: Vec<&Used> = uses.iter().collect();
+    uses.sort_unstable_by_key(|used| share_of(used.key));
+    let shares: Vec<_> = uses.chunk_by(|one, next| share_of(one.key) == share_of(next.key)).collect();
+    // A few at a time: their text is in memory, and nobody else has this core while it is made.
+    for some in shares.chunks(SHARES_AT_ONCE).flat_map(portions) {
         let mut insert = sqlx::QueryBuilder::<Db>::new("INSERT INTO uses_waiting (share, uses) ");
-        insert.push_values(some, |mut row, (share, lines)| {
-            row.push_bind(share).push_bind(lines);
+        insert.push_values(some, |mut row, uses| {
+            let share = uses.first().map_or(0, |used| share_of(used.key));
+            row.push_bind(share).push_bind(written(uses));
+            thread::yield_now();
         });
         insert.build().execute(&mut **tx).await?;
     }
@@ -60,6 +65,7 @@ pub async fn count(tx: &mut Tx, share: u8) -> Result<(), StoreError> {
     }
     let mut sums = BTreeMap::new();
     for text in rows.iter().map(lines) {
+        thread::yield_now();
         for line in text.lines() {
             let Some(used) = read_line(line) else {
                 let error = StoreError::corrupt("uses_waiting", share.to_string(), "uses: not a use");
@@ -117,15 +123,25 @@ fn lines(row: &Row) -> String {
     row.try_get("uses").unwrap_or_else(|_| "unreadable".to_owned())
 }
 
-fn write_line(lines: &mut String, used: &Used) {
-    let Used { key, ip, count, last } = used;
-    // Writing to a String does not fail.
-    let _ = write!(lines, "{key} {count} {} ", last.micros());
-    let _ = match ip {
-        Some(ip) => writeln!(lines, "{ip}"),
-        None => writeln!(lines, "-"),
-    };
+/// A line for each.
+fn written(uses: &[&Used]) -> String {
+    let mut lines = String::with_capacity(uses.len() * USUAL_LINE);
+    // Most come from where the one before came from.
+    let (mut from, mut source) = (None, "-".to_owned());
+    for Used { key, ip, count, last } in uses {
+        if *ip != from {
+            from = *ip;
+            source = ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+        }
+        lines.push_str(key.uuid().hyphenated().encode_lower(&mut [0; 36]));
+        // Writing to a String does not fail.
+        let _ = writeln!(lines, " {count} {} {source}", last.micros());
+    }
+    lines
 }
+
+/// With an address of IPv4, in characters.
+const USUAL_LINE: usize = 72;
 
 fn key_of(line: &str) -> Option<KeyId> {
     line.split(' ').next()?.parse().ok()

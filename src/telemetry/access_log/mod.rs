@@ -14,7 +14,7 @@ use std::{
     fmt,
     io::{self, Write},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering, fence},
     },
     thread::{self, Thread},
@@ -56,7 +56,9 @@ type Lines = (Box<dyn Write + Send>, LineFormat);
 
 struct Shared {
     /// One queue per group of threads, so that cores don't fight for one tail. A reader sorts by `ts`.
-    queues: [ArrayQueue<Box<AccessRecord>>; SHARDS],
+    /// Made when the first of its group writes: it takes its room at once.
+    queues: [OnceLock<ArrayQueue<Box<AccessRecord>>>; SHARDS],
+    room: usize,
     /// The writer found nothing to do and parks.
     asleep: AtomicBool,
     closing: AtomicBool,
@@ -109,7 +111,8 @@ impl AccessLog {
     /// Hands over the record of one finished request. Never waits, never fails.
     pub fn push(&self, record: AccessRecord) {
         let Some(shared) = &self.0 else { return };
-        if shared.closing.load(Ordering::Relaxed) || shared.queues[shard()].push(Box::new(record)).is_err() {
+        let queue = shared.queues[shard()].get_or_init(|| ArrayQueue::new(shared.room));
+        if shared.closing.load(Ordering::Relaxed) || queue.push(Box::new(record)).is_err() {
             shared.dropped.inc();
             return;
         }
@@ -136,7 +139,8 @@ impl AccessLog {
 
     fn with_room(room: usize, outlets: Outlets, redactor: Redactor, metrics: &Metrics) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            queues: std::array::from_fn(|_| ArrayQueue::new(room)),
+            queues: std::array::from_fn(|_| OnceLock::new()),
+            room,
             asleep: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             writer: Mutex::default(),
@@ -170,7 +174,7 @@ impl Shared {
     }
 
     fn is_empty(&self) -> bool {
-        self.queues.iter().all(ArrayQueue::is_empty)
+        self.queues.iter().filter_map(OnceLock::get).all(ArrayQueue::is_empty)
     }
 
     /// Parks until there is something to do. A wake-up that comes before the park ends it at once.
@@ -219,8 +223,9 @@ impl Writer {
     /// Writes what is queued; false: nothing was.
     fn drain(&mut self, buffer: &mut Vec<u8>) -> bool {
         let (mut lines, mut found) = (0, false);
-        for place in 0..SHARDS {
-            while let Some(record) = self.shared.queues[place].pop() {
+        let shared = Arc::clone(&self.shared);
+        for queue in shared.queues.iter().filter_map(OnceLock::get) {
+            while let Some(record) = queue.pop() {
                 found = true;
                 if let Some(keeper) = &mut self.keeper {
                     keeper.offer(&record, &self.redactor);

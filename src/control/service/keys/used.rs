@@ -73,7 +73,7 @@ impl Control {
     ) -> Result<bool, StoreError> {
         let wants_firsts = self.settings().key_use == KeyUseEvents::FirstPerIp;
         let wait = counts.len() > FEW && !wants_firsts;
-        let mut tx = self.store().write().await?;
+        let mut tx = self.store().write_patiently().await?;
         let mut events: Vec<Event> = each.iter().map(used).collect();
         let mut firsts = Vec::new();
         if wants_firsts {
