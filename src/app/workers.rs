@@ -10,9 +10,8 @@ use std::{
 };
 
 use tokio::{
-    runtime,
+    runtime::{self, LocalOptions},
     sync::{Semaphore, mpsc, watch},
-    task::LocalSet,
 };
 
 use crate::{
@@ -152,8 +151,10 @@ struct Thread {
 
 impl Thread {
     fn run(self) -> io::Result<()> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, async {
+        let mut runtime = runtime::Builder::new_current_thread();
+        // Whose tasks may stay on this thread: a `LocalSet` would be a second scheduler inside the first.
+        let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.socket)?;
             let worker =
                 Worker::new(self.gateway, self.place, self.usage, self.handover, self.pulse, self.seed);

@@ -17,11 +17,12 @@ use crate::domain::{
     time::{Moment, Timestamp},
 };
 
-/// Looks at everything under way. Call it once a second, inside the worker's `LocalSet`.
+/// Looks at everything under way. Call it once a second, on the worker's thread.
 pub fn look(worker: &Rc<Worker>) {
     let Moment { wall: now, uptime } = worker.gateway.clock.read();
     let patience = worker.serving().snapshot.limits.header_timeout;
     for turn in worker.turns.all() {
+        turn.look();
         if turn.is_forgotten(uptime, patience) {
             turn.give_up("client_left");
             continue;

@@ -30,6 +30,7 @@ pub mod record;
 pub mod reject;
 pub mod request;
 pub mod reserved;
+pub mod response;
 pub mod route;
 pub mod server;
 pub mod sign_in;

@@ -6,10 +6,10 @@
 //! nothing about keys; the rate limit comes after the decision, so that refused requests do not spend a key's
 //! quota. Headers are edited last, and only a [`Permit`](crate::domain::access::Permit) opens the way upstream.
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, mem::take, rc::Rc};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, Uri, header::CONTENT_LENGTH};
+use http::{Method, StatusCode, Uri, header::CONTENT_LENGTH};
 use http_body::Body as _;
 
 use super::{
@@ -27,6 +27,7 @@ use super::{
     reject::Refusal,
     request::Request,
     reserved::{self, Reserved},
+    response::Response,
     sign_in,
     tunnel::Tunnel,
     turn::Turn,
@@ -40,17 +41,19 @@ pub async fn handle(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
     turn: &Rc<Turn>,
-    request: Request<Inbound>,
+    request: &mut Request<Inbound>,
     lines: &mut impl Lines,
 ) -> (Response<Recorded<Body>>, Option<Tunnel>) {
     // It goes a long way, and would be moved at each step.
-    let mut exchange = Box::new(Exchange::begin(worker, peer, turn, &request));
+    let mut exchange = Box::new(Exchange::begin(worker, peer, turn, request));
     let is_head = request.method == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
+    // Nobody takes what is left of the body: its connection is free to say more.
+    drop(take(&mut request.body));
     if let Err(refusal) = &outcome {
         linger(&mut exchange, refusal).await;
     }
-    let mut response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from));
+    let mut response = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal).map(Body::from).into());
     if is_head {
         without_body(&mut response);
     }
@@ -59,22 +62,22 @@ pub async fn handle(
 
 /// The answer to a HEAD says how long the body would be.
 fn without_body(response: &mut Response<Body>) {
-    if let Body::Own(body) = response.body() {
+    if let Body::Own(body) = &response.body {
         let length = body.size_hint().exact();
-        *response.body_mut() = Body::from(Bytes::new());
+        response.body = Body::from(Bytes::new());
         if let Some(length) = length {
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            response.fields.insert(CONTENT_LENGTH, length.into());
         }
     }
 }
 
-async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result<Response<Body>, Refusal> {
+async fn serve(exchange: &mut Exchange, request: &mut Request<Inbound>) -> Result<Response<Body>, Refusal> {
     exchange.enter()?;
     let serving = Rc::clone(&exchange.serving);
     let snapshot = &*serving.snapshot;
-    let target = target(&request)?;
-    let authority = headers::authority(&request)?;
-    if headers::is_for_the_gateway(&request) {
+    let target = target(request)?;
+    let authority = headers::authority(request)?;
+    if headers::is_for_the_gateway(request) {
         return Ok(capabilities());
     }
     let path = path::normal_form(target.path()).map_err(|_| Refusal::PathAmbiguous)?;
@@ -84,21 +87,23 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     match Reserved::find(&path, &request.method)? {
         Some(Reserved::WhoAmI) => {
             headers::translate(&mut request.fields, &exchange.client, &snapshot.trusted_proxies);
-            let admitting = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, &mut request);
+            let admitting = admit(exchange, &reserved::ANYBODY, reserved::ACCEPTED, request);
             let admitted = Box::pin(admitting).await?;
             let caller = admitted.caller.ok_or(Refusal::NotFound)?;
-            return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile));
+            return Ok(reserved::who_am_i(&caller, &snapshot.rules.profile).into());
         }
         Some(Reserved::KeySet) if snapshot.assertion.is_some() => {
             let ring = exchange.worker.gateway.ring.load();
-            return Ok(ring.published(&request.fields).map(Body::from));
+            return Ok(ring.published(&request.fields).map(Body::from).into());
         }
         Some(Reserved::KeySet) => return Err(Refusal::NotFound),
-        Some(Reserved::Decide(form)) => return Ok(Box::pin(decide::answer(exchange, request, form)).await),
+        Some(Reserved::Decide(form)) => {
+            return Ok(Box::pin(decide::answer(exchange, take(request), form)).await.into());
+        }
         Some(Reserved::Page) => {
             snapshot.is_asked_for(host)?;
             let asked = handover::Asked { target: &target, rewritten };
-            return Box::pin(hand_over(exchange, request, asked, None)).await;
+            return Box::pin(hand_over(exchange, take(request), asked, None)).await.map(Into::into);
         }
         None => {}
     }
@@ -111,31 +116,33 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
             snapshot.is_asked_for(host)?;
         }
         let asked = handover::Asked { target: &target, rewritten };
-        return Box::pin(hand_over(exchange, request, asked, Some(label))).await;
+        return Box::pin(hand_over(exchange, take(request), asked, Some(label))).await.map(Into::into);
     };
 
     headers::translate(&mut request.fields, &exchange.client, &snapshot.trusted_proxies);
     let accepted = matched.route.credentials;
-    let admitted = admit(exchange, &matched.action, accepted, &mut request).await;
+    let admitted = admit(exchange, &matched.action, accepted, request).await;
     let Admitted { permit, caller } = admitted.map_err(|refusal| {
-        sign_in::instead(&refusal, exchange.kind(), accepted, &request, &target).unwrap_or(refusal)
+        sign_in::instead(&refusal, exchange.kind(), accepted, request, &target).unwrap_or(refusal)
     })?;
 
     let identity = caller.as_deref().map(|caller| caller.identity.headers()).unwrap_or_default();
     let assertion = exchange.assertion(caller.as_ref(), label)?;
     let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
-    let protocols = headers::wanted_protocols(&request);
-    let hop = Hop {
-        peer: &exchange.peer.text,
-        peer_trusted,
-        tls: exchange.peer.tls,
-        client_certificate: exchange.peer.subject.as_ref(),
-        request_id: &request_id,
-        identity,
-        assertion: assertion.as_ref(),
-        protocols: protocols.as_ref(),
+    let protocols = headers::wanted_protocols(request);
+    let said = {
+        let hop = Hop {
+            peer: &exchange.peer.text,
+            peer_trusted,
+            tls: exchange.peer.tls,
+            client_certificate: exchange.peer.subject.as_ref(),
+            request_id: &request_id,
+            identity,
+            assertion: assertion.as_ref(),
+            protocols: protocols.as_ref(),
+        };
+        said(request, &hop, &serving.headers, upstream.config().protocol)?
     };
-    let said = said(&mut request, &hop, &serving.headers, upstream.config().protocol)?;
     request.target = path::origin_form(&target, rewritten).map_err(|_| Refusal::PathAmbiguous)?;
 
     let limits = BodyLimits {
@@ -146,13 +153,13 @@ async fn serve(exchange: &mut Exchange, mut request: Request<Inbound>) -> Result
     let (on_end, sent) = exchange.forwarded(label);
     let is_known = caller.is_some();
     exchange.let_in(caller, matched.action.permission);
-    let asked = Asked { request, said, protocols };
+    let asked = Asked { request, said, protocols, turn: exchange.turn(), sent };
     let answer = forward::send(upstream, permit, asked, limits, &serving.headers, on_end).await?;
     exchange.answered_by(label, sent);
     Ok(match answer {
         Sent::Answer(mut response) => {
             if is_known {
-                headers::keep_private(response.headers_mut());
+                headers::keep_private(&mut response.fields);
             }
             response.map(Body::Forwarded)
         }
@@ -186,9 +193,8 @@ const USUAL_LINES: usize = 768;
 
 /// Answers a question about the gateway itself (RFC 9110 section 9.3.7): what each path takes, only the path tells.
 fn capabilities() -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
+    let body = Body::from(Bytes::new());
+    Response { status: StatusCode::NO_CONTENT, reason: None, fields: Fields::new(), body }
 }
 
 /// The target, as it came, unless there is too much of it.

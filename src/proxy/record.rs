@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::HOST};
+use http::{HeaderValue, StatusCode, header::HOST};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     peer::Peer,
     reject::Refusal,
     request::Request,
+    response::Response,
     snapshot::Label,
     throttle::Standing,
     tunnel::Tunnel,
@@ -186,10 +187,10 @@ impl Exchange {
         self.line.auth_failure = Some(AuthFailure { prefix, reason: refusal.code() });
     }
 
-    /// The decision was made.
-    pub fn decided(&self, outcome: Outcome) {
-        self.decided.set(self.worker.gateway.clock.uptime());
-        let took = self.decided.get().saturating_sub(self.began.uptime);
+    /// The decision was made, at this uptime.
+    pub fn decided(&self, outcome: Outcome, now: Duration) {
+        self.decided.set(now);
+        let took = now.saturating_sub(self.began.uptime);
         self.worker.gateway.metrics.auth.decided(self.line.auth_method, outcome, took);
     }
 
@@ -228,6 +229,8 @@ impl Exchange {
 
     /// It goes to this route's upstream, at this uptime. The first is to be told when the answer has ended.
     pub fn forwarded(&mut self, label: &Label) -> (OnEnd, Duration) {
+        // Whoever waits for the answer relies on being looked at.
+        self.worker.turns.add(&self.turn);
         self.line.upstream = Some(Arc::clone(&label.upstream));
         self.in_flight = Some(label.upstream_metrics.in_flight.hold());
         let ended = Rc::clone(&self.ended);
@@ -252,7 +255,7 @@ impl Exchange {
     }
 
     /// It is not answered by an upstream.
-    pub fn refuse(&mut self, refusal: &Refusal) -> Response<Bytes> {
+    pub fn refuse(&mut self, refusal: &Refusal) -> http::Response<Bytes> {
         self.line.outcome = refusal.code();
         if matches!(refusal, Refusal::RateLimited) {
             self.route.limited();
@@ -267,15 +270,14 @@ impl Exchange {
         mut response: Response<B>,
         lines: &mut impl Lines,
     ) -> (Response<Recorded<B>>, Option<Tunnel>) {
-        let headers = response.headers_mut();
-        headers.remove(X_REQUEST_ID);
-        self.standing.describe(headers, lines);
+        response.fields.retain(|name, _| *name != X_REQUEST_ID && !self.standing.tells(name));
+        self.standing.describe(lines);
         if let Some(id) = &self.line.request_id {
             lines.say(&X_REQUEST_ID, id);
         }
         self.answered = true;
-        self.line.status = response.status();
-        self.line.bytes_out = response.body().size_hint().exact().unwrap_or_default();
+        self.line.status = response.status;
+        self.line.bytes_out = response.body.size_hint().exact().unwrap_or_default();
         match self.far.take() {
             Some(far) => {
                 let tunnel = Tunnel::new(far, self);

@@ -48,7 +48,7 @@ pub enum Phase {
     Stopped,
 }
 
-/// Serves connections until told to stop. Must run inside a `LocalSet`.
+/// Serves connections until told to stop. Must run where tasks may stay on their thread.
 pub async fn serve(
     listener: TcpListener,
     worker: Rc<Worker>,

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
+use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use super::{directory::Record, headers::Lines, reject::Refusal};
 use crate::domain::{
@@ -90,7 +90,12 @@ impl Limiter {
 
     /// Takes one request from the limit. The answer says what is left either way.
     pub fn take(&self) -> Left {
-        let now = u64::try_from(self.plan.clock.uptime().as_nanos()).unwrap_or(u64::MAX);
+        self.take_at(self.plan.clock.uptime())
+    }
+
+    /// The same for whoever knows what time it is, as uptime.
+    fn take_at(&self, now: Duration) -> Left {
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let (one, most) = self.plan.weights();
         let behind = |whole_at: u64| whole_at.max(now) + one - now;
         let taken = self.whole_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |whole_at| {
@@ -142,28 +147,34 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// One more request of this key, if its limit allows.
-    pub fn enter(&mut self, caller: &Arc<Record>) -> Result<(), Refusal> {
+    /// One more request of this key, at this uptime, if its limit allows.
+    pub fn enter(&mut self, caller: &Arc<Record>, now: Duration) -> Result<(), Refusal> {
         self.caller = Some(Arc::clone(caller));
-        self.left = caller.limiter.as_ref().map(|limiter| limiter.take());
+        self.left = caller.limiter.as_ref().map(|limiter| limiter.take_at(now));
         match self.left {
             Some(Left { retry_after: Some(_), .. }) => Err(Refusal::RateLimited),
             _ => Ok(()),
         }
     }
 
-    /// Says so on the answer that has these headers, in place of what they say of it.
-    pub fn describe(&self, headers: &mut HeaderMap, lines: &mut impl Lines) {
+    /// Whether this is a name under which it is said where it stands: nobody else's word under it goes to the client.
+    pub fn tells(&self, name: &HeaderName) -> bool {
+        let Some(caller) = &self.caller else { return false };
+        let limits = match self.left {
+            Some(Left { retry_after: Some(_), .. }) => &LIMITS[..],
+            Some(_) => &LIMITS[..LIMITS.len() - 1],
+            None => &[],
+        };
+        limits.contains(name) || (caller.sunset.is_some() && [DEPRECATION, SUNSET].contains(name))
+    }
+
+    /// Says so on an answer.
+    pub fn describe(&self, lines: &mut impl Lines) {
         let Some(caller) = &self.caller else { return };
         if let (Some(limiter), Some(left)) = (&caller.limiter, self.left) {
-            take_out(
-                headers,
-                &LIMITS[..if left.retry_after.is_some() { LIMITS.len() } else { LIMITS.len() - 1 }],
-            );
             limiter.describe(left, lines);
         }
         if let Some(sunset) = &caller.sunset {
-            take_out(headers, &[DEPRECATION, SUNSET]);
             sunset.announce(lines);
         }
     }
@@ -256,15 +267,6 @@ impl Sunset {
 const LIMITS: [HeaderName; 6] =
     [RATELIMIT_POLICY, RATELIMIT, X_RATELIMIT_LIMIT, X_RATELIMIT_REMAINING, X_RATELIMIT_RESET, RETRY_AFTER];
 
-/// Takes these out of an answer, which hardly ever has one.
-fn take_out(headers: &mut HeaderMap, names: &[HeaderName]) {
-    if headers.keys().any(|name| names.contains(name)) {
-        for name in names {
-            headers.remove(name);
-        }
-    }
-}
-
 /// The longest that there is: two numbers of at most 20 digits, and 16 signs.
 const ROOM: usize = 56;
 
@@ -317,6 +319,8 @@ fn whole_seconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
     use crate::domain::key::state::Life;
 

@@ -31,6 +31,8 @@ pub struct Turn {
     /// Why it is to end at once.
     cut: Cell<Option<&'static str>>,
     waiting: RefCell<Option<Waker>>,
+    /// Whether its task is to be woken by a look.
+    wanted: Cell<Wanted>,
     known: Cell<bool>,
     /// Somebody is asking whether it may go on.
     asked_about: Cell<bool>,
@@ -48,6 +50,17 @@ enum Stage {
     Ended,
     /// There will be no other: the connection says goodbye.
     Closing,
+}
+
+/// Whether a look at a turn wakes its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Wanted {
+    #[default]
+    Not,
+    /// The look after the next one does.
+    Later,
+    /// The next one does.
+    Next,
 }
 
 /// Who was let in, and to what.
@@ -96,6 +109,24 @@ impl Turn {
             _ => {
                 self.waits.set(waits.then_some((begun, uptime)));
                 false
+            }
+        }
+    }
+
+    /// Its task is woken by the second look from now, more than one look later: whoever waits for something that hardly ever
+    /// takes so long need not set a timer before.
+    pub(super) fn wake_later(&self) {
+        self.wanted.set(Wanted::Later);
+    }
+
+    /// A look, at steady intervals.
+    pub(super) fn look(&self) {
+        match self.wanted.get() {
+            Wanted::Not => {}
+            Wanted::Later => self.wanted.set(Wanted::Next),
+            Wanted::Next => {
+                self.wanted.set(Wanted::Not);
+                self.wake();
             }
         }
     }
@@ -215,6 +246,12 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Wake},
+    };
+
     use super::*;
 
     /// A second between looks, a patience of three.
@@ -245,5 +282,34 @@ mod tests {
         );
         turn.closes();
         assert_eq!(looks(&turn, 9), [false; 9], "it is leaving");
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_second_look_wakes_once_who_asked_for_it() {
+        let (turn, count) = (Turn::default(), Arc::<Count>::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cut = pin!(turn.is_cut());
+        let mut looks = || {
+            assert!(cut.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let look = |_| {
+                turn.look();
+                count.0.swap(0, Ordering::Relaxed)
+            };
+            (0..4).map(look).collect::<Vec<_>>()
+        };
+        assert_eq!(looks(), [0; 4], "nobody asked");
+        turn.wake_later();
+        assert_eq!(looks(), [0, 1, 0, 0]);
+        turn.wake_later();
+        assert_eq!(looks(), [0, 1, 0, 0]);
     }
 }

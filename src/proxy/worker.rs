@@ -69,7 +69,7 @@ pub struct Serving {
 }
 
 impl Worker {
-    /// A worker of this gateway. `seed` is random. Call it inside the worker's `LocalSet`.
+    /// A worker of this gateway. `seed` is random. Call it on the worker's thread.
     pub fn new(
         gateway: Arc<Gateway>,
         place: upstream::Worker,

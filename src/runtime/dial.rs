@@ -1,16 +1,18 @@
 //! Connections to backends: over TCP, TCP and TLS, or a socket in the file system.
 
 use std::{
+    future::{Future as _, poll_fn},
     io::{self, IoSlice},
     net::SocketAddr,
     path::PathBuf,
-    pin::Pin,
-    task::{Context, Poll},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
+    task::coop::unconstrained,
 };
 
 use super::tls::client::{HandshakeError, Secured, Server};
@@ -78,6 +80,26 @@ macro_rules! each {
             Stream::Tls($one) => $what,
         }
     };
+}
+
+impl Stream {
+    /// Whether it is open and has nothing to say; nobody is told when that changes. What it has said is lost.
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut byte),
+            Self::Unix(stream) => stream.try_read(&mut byte),
+            Self::Tls(stream) => {
+                let reading = poll_fn(|context| {
+                    Pin::new(&mut **stream).poll_read(context, &mut ReadBuf::new(&mut byte))
+                });
+                // A task that has done its share for now would be told that nothing has come, whatever has.
+                let looked = pin!(unconstrained(reading)).poll(&mut Context::from_waker(Waker::noop()));
+                return looked.is_pending();
+            }
+        };
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 impl AsyncRead for Stream {

@@ -163,7 +163,7 @@ impl<'a> Line<'a> {
         self.key(key);
         let Some(value) = value else { return self.nothing() };
         let redactor = self.redactor;
-        if self.format == LineFormat::Json && redactor.is_harmless(value, plain) {
+        if self.format == LineFormat::Json && redactor.is_harmless(value) {
             self.quoted(value);
         } else {
             // No text at all only where somebody means harm.
@@ -195,7 +195,7 @@ impl<'a> Line<'a> {
 }
 
 /// Printable ASCII that needs no escape in a JSON string.
-fn plain(byte: u8) -> bool {
+pub(super) const fn plain(byte: u8) -> bool {
     matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~')
 }
 

@@ -4,8 +4,9 @@
 //! of a library, the message of a panic. It knows what the profile's keys look like, and three shapes that
 //! every deployment has: `Bearer ...`, the token of a session or of an invitation, and the password in `scheme://user:password@host`.
 
-use std::borrow::Cow;
+use std::{array, borrow::Cow, sync::Arc};
 
+use super::line::plain;
 use crate::domain::{invitation, key::token::KeyShape, session};
 
 /// Cuts secrets out of text.
@@ -16,6 +17,14 @@ pub struct Redactor {
     /// The first two bytes of a key; the second as far as these bits of it.
     pair: [u8; 2],
     bits: u8,
+    kinds: Arc<[Kinds; 256]>,
+}
+
+/// What a byte may be part of, as bits: of two bytes without which nothing is secret, the first and the second.
+#[derive(Debug, Clone, Copy)]
+struct Kinds {
+    first: u8,
+    second: u8,
 }
 
 /// Knows no keys.
@@ -39,7 +48,8 @@ impl Redactor {
             [only] => ([*only, 0], 0),
             [first, second, ..] => ([*first, *second], u8::MAX),
         };
-        Self { keys, pair, bits }
+        let kinds = array::from_fn(|byte| Kinds::of(u8::try_from(byte).unwrap_or_default(), pair, bits));
+        Self { keys, pair, bits, kinds: Arc::new(kinds) }
     }
 
     /// The text, with `***` in the place of each secret. A key keeps its public prefix.
@@ -75,23 +85,15 @@ impl Redactor {
             .map(|(from, to)| (at + from, at + to))
     }
 
-    /// Whether every byte is `plain` and there is certainly nothing to cut. Looks at all of it, without a branch, because
-    /// that is done many bytes at a time.
-    pub(super) fn is_harmless(&self, text: &[u8], plain: impl Fn(u8) -> bool) -> bool {
-        let Some((last, before)) = text.split_last() else { return true };
-        let pairs = before.iter().zip(&text[1..]);
-        let each = pairs.map(|(first, second)| self.distance(*first, *second).min(u8::from(plain(*first))));
-        each.fold(u8::from(plain(*last)), u8::min) > 0
-    }
-
-    /// Zero for two bytes without which nothing is secret: of a key, a token and a password the first two, and the end of
-    /// the word `bearer`, whose beginning is part of many numbers.
-    fn distance(&self, first: u8, second: u8) -> u8 {
-        let key = (first ^ self.pair[0]) | ((second & self.bits) ^ self.pair[1]);
-        let password = (first ^ b':') | (second ^ b'/');
-        let bearer = (first.to_ascii_lowercase() ^ b'r') | (second ^ b' ');
-        let token = (first ^ b'l') | (second ^ b'g');
-        key.min(password).min(bearer).min(token)
+    /// Whether every byte is plain and there is certainly nothing to cut.
+    pub(super) fn is_harmless(&self, text: &[u8]) -> bool {
+        let (mut found, mut before) = (0, Kinds::ANY);
+        for byte in text {
+            let Kinds { first, second } = self.kinds[usize::from(*byte)];
+            found |= before & second;
+            before = first;
+        }
+        found == 0
     }
 
     /// Where from here on a secret may begin, by a quick look at two bytes, of which the first is always ASCII, so that
@@ -119,6 +121,21 @@ impl Redactor {
         let shown = public + usize::from(tail.as_bytes().get(*public) == Some(&b'_'));
         let end = run(tail, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         (end > shown).then_some((literal.len() + shown, literal.len() + end))
+    }
+}
+
+impl Kinds {
+    /// What is not plain is the second of whatever comes before it.
+    const ANY: u8 = 1 << 7;
+
+    /// Of a key, a token and a password the first two, and the end of the word `bearer`, whose beginning is part of many
+    /// numbers.
+    fn of(byte: u8, pair: [u8; 2], bits: u8) -> Self {
+        let first = [byte == pair[0], byte == b'l', byte == b':', byte.eq_ignore_ascii_case(&b'r')];
+        let second = [byte & bits == pair[1], byte == b'g', byte == b'/', byte == b' '];
+        let set = |kinds: [bool; 4]| (0..4).map(|at| u8::from(kinds[at]) << at).sum::<u8>();
+        let odd = if plain(byte) { 0 } else { Self::ANY };
+        Self { first: set(first) | Self::ANY, second: set(second) | odd }
     }
 }
 

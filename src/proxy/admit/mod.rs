@@ -41,13 +41,15 @@ pub async fn admit(
     request: &mut Request<Inbound>,
 ) -> Result<Admitted, Refusal> {
     let mut decision = decide(exchange, action, accepted, request).await;
+    let now = exchange.worker.gateway.clock.uptime();
     if let Ok(Admitted { caller: Some(caller), .. }) = &decision {
-        match exchange.standing.enter(caller) {
+        match exchange.standing.enter(caller, now) {
             Ok(()) => exchange.used(caller),
             Err(refusal) => decision = Err(refusal),
         }
     }
-    exchange.decided(decision.as_ref().map_or_else(|refusal| Outcome::of(refusal.code()), |_| Outcome::OK));
+    let outcome = decision.as_ref().map_or_else(|refusal| Outcome::of(refusal.code()), |_| Outcome::OK);
+    exchange.decided(outcome, now);
     decision
 }
 

@@ -21,7 +21,7 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// Takes this one, until it ends or nobody asks any more. Call it inside the worker's `LocalSet`.
+    /// Takes this one, until it ends or nobody asks any more. Call it on the worker's thread.
     pub fn of(inbound: Inbound) -> Self {
         let left = inbound.size_hint();
         if inbound.is_end_stream() {

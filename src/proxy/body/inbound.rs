@@ -35,14 +35,13 @@ pub enum Inbound {
     /// The same, on a stream of HTTP/2. One that the client breaks off with the code that means no error looks to hyper
     /// like one that has ended.
     Stream(Incoming),
-    /// All of it, in memory.
-    Held(Held),
+    /// All of it, in memory; none: there is none.
+    Held(Option<Box<Held>>),
     /// With a proxy that asks about the request and keeps its body, if it has one.
     Elsewhere,
 }
 
 /// A body in memory.
-#[derive(Default)]
 pub struct Held {
     data: Bytes,
     trailers: Option<HeaderMap>,
@@ -89,7 +88,7 @@ impl Inbound {
     /// Reads it whole and keeps it, to be looked at now and forwarded later. Asked again, gives the same.
     pub async fn hold(&mut self, how: Hold<'_>) -> Result<Bytes, Unheld> {
         match self {
-            Self::Held(held) => return Ok(held.data.clone()),
+            Self::Held(held) => return Ok(held.as_ref().map(|held| held.data.clone()).unwrap_or_default()),
             Self::Elsewhere => return Err(Unheld::Elsewhere),
             Self::Streaming(_) | Self::Stream(_) => {}
         }
@@ -101,7 +100,7 @@ impl Inbound {
         let place = if self.is_end_stream() { None } else { Some(how.places.take().ok_or(Unheld::Crowded)?) };
         let reading = tokio::time::timeout(how.patience, read(self, most));
         let (data, trailers) = reading.await.map_err(|_| Unheld::Stalled)??;
-        *self = Self::Held(Held { data: data.clone(), trailers, _place: place });
+        *self = Self::Held(Some(Box::new(Held { data: data.clone(), trailers, _place: place })));
         Ok(data)
     }
 }
@@ -109,7 +108,7 @@ impl Inbound {
 /// No body.
 impl Default for Inbound {
     fn default() -> Self {
-        Self::Held(Held::default())
+        Self::Held(None)
     }
 }
 
@@ -153,13 +152,13 @@ impl Body for Inbound {
                 Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken))),
                 polled => polled.map_err(|_| Broken),
             },
-            Self::Held(held) if !held.data.is_empty() => {
+            Self::Held(Some(held)) if !held.data.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut held.data)))))
             }
-            Self::Held(held) => {
+            Self::Held(Some(held)) => {
                 Poll::Ready(held.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
             }
-            Self::Elsewhere => Poll::Ready(None),
+            Self::Held(None) | Self::Elsewhere => Poll::Ready(None),
         }
     }
 
@@ -167,7 +166,9 @@ impl Body for Inbound {
         match self {
             Self::Streaming(content) => content.is_end_stream(),
             Self::Stream(incoming) => incoming.is_end_stream(),
-            Self::Held(held) => held.data.is_empty() && held.trailers.is_none(),
+            Self::Held(held) => {
+                held.as_ref().is_none_or(|held| held.data.is_empty() && held.trailers.is_none())
+            }
             // It may have one.
             Self::Elsewhere => false,
         }
@@ -178,8 +179,9 @@ impl Body for Inbound {
         match self {
             Self::Streaming(content) => content.size_hint(),
             Self::Stream(incoming) => incoming.size_hint(),
-            Self::Held(Held { trailers: Some(_), .. }) | Self::Elsewhere => SizeHint::default(),
-            Self::Held(held) => SizeHint::with_exact(held.data.len() as u64),
+            Self::Held(Some(held)) if held.trailers.is_some() => SizeHint::default(),
+            Self::Held(held) => SizeHint::with_exact(held.as_ref().map_or(0, |held| held.data.len() as u64)),
+            Self::Elsewhere => SizeHint::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is said in HTTP/1: requests and answers, one after the other.
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     io,
     pin::pin,
     rc::Rc,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header::CONNECTION};
+use http::{HeaderMap, HeaderValue, header::CONNECTION};
 use http_body_util::Full;
 use tokio::{sync::watch, time::timeout};
 
@@ -20,6 +20,8 @@ use super::{
         peer::Peer,
         pipeline,
         reject::Refusal,
+        request::Request,
+        response::Response,
         server::Phase,
         turn::Turn,
         wire::{Bounds, Framing, Head, Sending, Stream, Terms, Unreadable, Unsendable, Wire, answer, room},
@@ -109,14 +111,18 @@ impl Talk {
     }
 
     /// Answers a request; none: the connection has become something else, which has ended.
-    async fn answer(&self, head: Head) -> io::Result<Option<Next>> {
+    fn answer(&self, head: Head) -> impl Future<Output = io::Result<Option<Next>>> {
         let Head { request, reading, expects, terms } = head;
         let content = self.wire.begin(reading, expects);
-        let request = request.map(|()| Inbound::Streaming(content));
+        // What goes into a future by itself stays there, whatever becomes of it.
+        self.answer_to(request.map(|()| Inbound::Streaming(content)), terms)
+    }
+
+    async fn answer_to(&self, mut request: Request<Inbound>, terms: Terms) -> io::Result<Option<Next>> {
         let mut lines = Vec::with_capacity(USUAL_HEAD);
         let answered = {
             let mut handling =
-                pin!(pipeline::handle(&self.worker, &self.peer, &self.turn, request, &mut lines));
+                pin!(pipeline::handle(&self.worker, &self.peer, &self.turn, &mut request, &mut lines));
             poll_fn(|context| match handling.as_mut().poll(context) {
                 Poll::Ready(answered) => Poll::Ready(Some(answered)),
                 Poll::Pending => self.wire.poll_gone(context).map(|()| None),
@@ -137,21 +143,32 @@ impl Talk {
         Ok(Some(next))
     }
 
-    async fn say<B>(
+    fn say<B>(
         &self,
         response: Response<B>,
         lines: &[u8],
         terms: Terms,
         closes: bool,
-    ) -> io::Result<Next>
+    ) -> impl Future<Output = io::Result<Next>> + use<'_, B>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
         let (text, framing, keeps) = answer::write(&response, lines, terms, closes, &self.worker.date.get());
-        let (parts, body) = response.into_parts();
         let open_ended = matches!(framing, Framing::Close).then(|| OpenEnded(Some(&self.wire)));
-        room::keep(parts.headers);
-        let mut sending = Sending::new(text, framing, body, false);
+        let Response { fields, body, .. } = response;
+        room::keep_fields(fields);
+        self.send(Sending::new(text, framing, body, false), open_ended, keeps)
+    }
+
+    async fn send<B>(
+        &self,
+        mut sending: Sending<B>,
+        open_ended: Option<OpenEnded<'_>>,
+        keeps: bool,
+    ) -> io::Result<Next>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
         let sent = self.wire.send(&mut sending).await;
         // What is counted and logged at its end is, before the next one begins.
         drop(sending);
@@ -181,7 +198,7 @@ impl Talk {
         let id = self.worker.refused_unread(&self.peer, &refusal);
         let mut response = refusal.response(&self.worker.serving().snapshot.rules.profile, &id);
         last_words(response.headers_mut(), id);
-        self.say(response.map(Full::new), b"", Terms::default(), true).await.map(drop)
+        self.say(response.map(Full::new).into(), b"", Terms::default(), true).await.map(drop)
     }
 }
 

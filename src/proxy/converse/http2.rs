@@ -17,7 +17,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderValue,
     header::{COOKIE, HOST},
 };
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
@@ -88,10 +88,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         // It goes through many hands before it is begun, and would be moved by each.
         Box::pin(async move {
             // Nothing that came in HTTP/2 goes on in another protocol.
-            let (request, mut said) = (request.map(Inbound::of_stream), HeaderMap::new());
-            let (mut response, _) = pipeline::handle(&worker, &peer, &stream.turn, request, &mut said).await;
-            response.headers_mut().extend(said);
-            Ok::<_, Infallible>(response.map(|body| Taken::new(body, Rc::clone(&stream.offer))))
+            let (mut request, mut said) = (request.map(Inbound::of_stream), Fields::new());
+            let (mut response, _) =
+                pipeline::handle(&worker, &peer, &stream.turn, &mut request, &mut said).await;
+            response.fields.extend(said);
+            Ok::<_, Infallible>(
+                http::Response::from(response).map(|body| Taken::new(body, Rc::clone(&stream.offer))),
+            )
         })
     });
     let serving = http(&limits, Rc::downgrade(&streams)).serve_connection(TokioIo::new(wire), service);

@@ -77,16 +77,17 @@ pub async fn ask(worker: &Rc<Worker>, asker: SocketAddr, question: Result<Questi
             let (set, remove) = edits(&exchange, &allowed, &left, &came, cookie.as_ref());
             // Written down when it is dropped: the answer has ended.
             let mut answer = HeaderMap::new();
-            drop(exchange.answer(Response::new(Body::from(Bytes::new())), &mut answer));
+            drop(exchange.answer(Response::new(Body::from(Bytes::new())).into(), &mut answer));
             Verdict::Allowed { set, remove, answer }
         }
         Err(refusal) => {
             let response = exchange.refuse(&refusal);
             let body = response.body().clone();
             let mut said = HeaderMap::new();
-            let (mut parts, _) = exchange.answer(response.map(Body::from), &mut said).0.into_parts();
-            parts.headers.extend(said);
-            Verdict::Refused(Response::from_parts(parts, body))
+            let answered = exchange.answer(response.map(Body::from).into(), &mut said).0;
+            let mut response = Response::from(answered.map(|_| body));
+            response.headers_mut().extend(said);
+            Verdict::Refused(response)
         }
     }
 }

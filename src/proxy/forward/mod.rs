@@ -14,6 +14,7 @@ mod response_body;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{
     future::{Future, poll_fn},
@@ -25,23 +26,24 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, StatusCode,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use http_body::Body;
-use tokio::time::sleep;
 
-use self::request_body::Progress;
 pub use self::{
     error::{Fault, ForwardError, Late},
     request_body::RequestBody,
     response_body::{BrokenAnswer, End, Ended, ForwardedBody},
     switch::Far,
 };
+use self::{request_body::Progress, waiting::Waiting};
 use super::{
     body::Inbound,
     headers::{HeaderRules, binds_connection},
     request::Request,
+    response::Response,
+    turn::Turn,
     upstream::{Answer, ConnectError, Connection, Kind, Message, NoAnswer, Reached, Rest, Tried, Upstream},
 };
 use crate::{
@@ -70,13 +72,17 @@ pub enum Sent<F: FnOnce(Ended)> {
 }
 
 /// A request as its upstream is to get it.
-pub struct Asked {
+pub struct Asked<'a> {
     /// What the client said, as far as it may.
-    pub request: Request<Inbound>,
+    pub request: &'a mut Request<Inbound>,
     /// What the gateway says beside it, as lines of HTTP/1.1; towards HTTP/2 that is among the headers.
     pub said: Vec<u8>,
     /// The protocols that it asks to go on in.
     pub protocols: Option<HeaderValue>,
+    /// Where it stands on the wire; it is looked at once a second.
+    pub turn: &'a Turn,
+    /// Now, by the clock's uptime.
+    pub sent: Duration,
 }
 
 /// Sends a request that was permitted, and gives the head of the answer with its body still to come.
@@ -87,32 +93,34 @@ pub struct Asked {
 pub async fn send<F: FnOnce(Ended)>(
     upstream: &Upstream,
     _permit: Permit,
-    asked: Asked,
+    asked: Asked<'_>,
     limits: BodyLimits,
     rules: &Rc<HeaderRules>,
     on_end: F,
 ) -> Result<Sent<F>, ForwardError> {
-    let Asked { request, said, protocols } = asked;
+    let Asked { request, said, protocols, turn, sent } = asked;
+    let mut waiting = Waiting::new(turn, limits.clock.clone(), sent, upstream.config().timeouts.response);
     let most = limits.most.map_or(u64::MAX, NonZeroU64::get);
     if request.body.size_hint().lower() > most {
         return Err(ForwardError::BodyTooLarge);
     }
-    let request = request.map(|body| RequestBody::new(body, most, limits, rules));
-    let progress = request.body.progress();
+    let body = RequestBody::new(std::mem::take(&mut request.body), most, limits, rules);
+    let progress = body.progress();
     // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
     let mut single_use = binds_connection(&request.fields, &AUTHORIZATION);
-    let mut response = answer(upstream, request, said, progress.as_deref()).await?;
-    if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status(), protocols) {
+    let mut response = answer(upstream, request, body, said, progress.as_deref(), &mut waiting).await?;
+    if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status, protocols) {
         rules.receive_switch(&mut response, &wanted)?;
-        let (parts, answer) = response.into_parts();
-        let far = Far::new(answer.into_connection(), upstream.config().timeouts.idle, on_end);
-        return Ok(Sent::Switched(Response::from_parts(parts, ()), far));
+        let mut connection = None;
+        let response = response.map(|answer| connection = answer.into_connection());
+        let far = Far::new(connection, upstream.config().timeouts.idle, on_end);
+        return Ok(Sent::Switched(response, far));
     }
     rules.receive(&mut response)?;
-    single_use |= response.status() == StatusCode::UNAUTHORIZED
-        && binds_connection(response.headers(), &WWW_AUTHENTICATE);
+    single_use |=
+        response.status == StatusCode::UNAUTHORIZED && binds_connection(&response.fields, &WWW_AUTHENTICATE);
     if single_use {
-        response.body_mut().use_no_more();
+        response.body.use_no_more();
     }
     let patience = upstream.config().timeouts.response;
     Ok(Sent::Answer(
@@ -123,20 +131,20 @@ pub async fn send<F: FnOnce(Ended)>(
 /// Tries one target after the other, as long as that is allowed.
 async fn answer(
     upstream: &Upstream,
-    request: Request<RequestBody>,
+    request: &mut Request<Inbound>,
+    body: RequestBody,
     said: Vec<u8>,
     progress: Option<&Progress>,
+    waiting: &mut Waiting<'_>,
 ) -> Result<Response<Answer>, ForwardError> {
-    let patience = upstream.config().timeouts.response;
     let mut retries = upstream.config().retries;
     let idempotent = request.method.is_idempotent();
-    // Over HTTP/2 whatever was not looked at may be sent again, and hyper keeps what it was given.
-    let copy = if retries > 0 && upstream.config().protocol == Protocol::H2 {
-        Message::copy_of(&request)
-    } else {
-        None
+    let mut message = match upstream.config().protocol {
+        Protocol::H2 => Message::whole(request, body),
+        Protocol::Http1 => Message::Head(request, body, said),
     };
-    let mut message = Message::Request(request, said);
+    // Over HTTP/2 whatever was not looked at may be sent again, and hyper keeps what it was given.
+    let copy = if retries > 0 { message.copy() } else { None };
     let usual = if retries > 0 && idempotent && message.may_repeat() { Kind::Any } else { Kind::Certain };
     let mut kind = usual;
     let mut tried = Tried::default();
@@ -164,24 +172,24 @@ async fn answer(
                 continue;
             }
         };
-        let Failed { reached, error } =
-            match exchange(&mut connection, &mut message, progress, patience).await {
-                Ok(response) => {
-                    if let Some(progress) = progress {
-                        progress.answered();
-                    }
-                    connection.member().succeeded();
-                    return Ok(response.map(|rest| Answer::new(rest, connection)));
+        let Failed { reached, error } = match exchange(&mut connection, &mut message, progress, waiting).await
+        {
+            Ok(response) => {
+                if let Some(progress) = progress {
+                    progress.answered();
                 }
-                // Closed while it was idle: the next one, or a new one, of the same target. There are only so many.
-                Err(Some(Failed { reached: Reached::Nobody, .. })) if connection.is_reused() => continue,
-                Err(Some(failed)) => failed,
-                Err(None) => {
-                    connection.is_late();
-                    upstream.failed_by(&connection);
-                    return Err(ForwardError::Timeout(Late::Answer));
-                }
-            };
+                connection.member().succeeded();
+                return Ok(response.map(|rest| Answer::new(rest, connection)));
+            }
+            // Closed while it was idle: the next one, or a new one, of the same target. There are only so many.
+            Err(Some(Failed { reached: Reached::Nobody, .. })) if connection.is_reused() => continue,
+            Err(Some(failed)) => failed,
+            Err(None) => {
+                connection.is_late();
+                upstream.failed_by(&connection);
+                return Err(ForwardError::Timeout(Late::Answer));
+            }
+        };
         // What the client did wrong says nothing about the upstream.
         if matches!(error, ForwardError::Protocol(_)) {
             upstream.failed_by(&connection);
@@ -194,13 +202,14 @@ async fn answer(
         }
         let whole = match reached {
             Reached::Nobody => true,
-            Reached::Perhaps => idempotent && message.again(copy.as_ref()),
-            Reached::Refused => message.again(copy.as_ref()),
+            Reached::Perhaps => idempotent && message.again(copy.as_deref()),
+            Reached::Refused => message.again(copy.as_deref()),
         };
         let Some(left) = retries.checked_sub(1).filter(|_| whole && upstream.spend_retry()) else {
             return Err(error);
         };
         (retries, failure) = (left, error);
+        waiting.begin();
     }
     Err(failure)
 }
@@ -214,28 +223,27 @@ struct Failed {
 /// Sends a request on a connection and waits for the head of the answer. The error is none when it did not come in time:
 /// asking somebody else would double the wait, and the load on what is slow already.
 ///
-/// The upstream has `patience` from the moment in which it has all of the request. Before that it has as long as
+/// The upstream has time from the moment in which it has all of the request. Before that it has as long as
 /// the client takes to send, while it takes what is there.
 async fn exchange(
     connection: &mut Connection,
-    message: &mut Message,
+    message: &mut Message<'_>,
     progress: Option<&Progress>,
-    patience: Duration,
+    waiting: &mut Waiting<'_>,
 ) -> Result<Response<Rest>, Option<Failed>> {
     let mut answer = pin!(connection.send(message));
-    let mut timer = pin!(sleep(patience));
     let outcome = poll_fn(|context| {
         if let Poll::Ready(answered) = answer.as_mut().poll(context) {
             return Poll::Ready(Some(answered));
         }
         if progress.is_some_and(|progress| progress.just_finished(context)) {
-            timer.set(sleep(patience));
+            waiting.begin();
         }
-        while timer.as_mut().poll(context).is_ready() {
+        while waiting.poll(context).is_ready() {
             if !progress.is_some_and(Progress::excuses) {
                 return Poll::Ready(None);
             }
-            timer.set(sleep(patience));
+            waiting.begin();
         }
         Poll::Pending
     });

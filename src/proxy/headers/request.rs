@@ -185,16 +185,16 @@ pub(super) fn named_by_connection(headers: &impl Said) -> Vec<HeaderName> {
 
 /// Names that are asked for one by one. A head has room for thousands of them beside hundreds of fields: nobody looks at
 /// every pair.
-struct Named(Vec<HeaderName>);
+pub(super) struct Named(Vec<HeaderName>);
 
 impl Named {
-    fn new(mut names: Vec<HeaderName>) -> Self {
+    pub(super) fn new(mut names: Vec<HeaderName>) -> Self {
         names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         Self(names)
     }
 
     #[inline]
-    fn contains(&self, name: &HeaderName) -> bool {
+    pub(super) fn contains(&self, name: &HeaderName) -> bool {
         !self.0.is_empty() && self.0.binary_search_by(|named| named.as_str().cmp(name.as_str())).is_ok()
     }
 }

@@ -1,13 +1,17 @@
 //! The answer's head, from the upstream's to the client's.
 
 use http::{
-    HeaderName, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING},
+    HeaderName, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING},
 };
 use http_body::Body;
 
-use super::{super::cookie, names::Class, request::named_by_connection, rules::HeaderRules};
-use crate::runtime::said::Said;
+use super::{
+    super::cookie,
+    request::{Named, named_by_connection},
+    rules::HeaderRules,
+};
+use crate::{proxy::response::Response, runtime::said::Said};
 
 /// An answer that must not be passed on; 502 `upstream_protocol`, and its connection is not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,60 +33,57 @@ impl HeaderRules {
     /// Refused already: two lengths that differ or are not digits, a transfer coding in HTTP/1.0,
     /// white space before a colon, folded lines.
     pub fn receive<B: Body>(&self, response: &mut Response<B>) -> Result<(), BadResponse> {
-        let status = response.status();
+        let status = response.status;
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(BadResponse::Switched);
         }
-        *response.version_mut() = Version::HTTP_11;
-        let length = response.body().size_hint().exact();
-        let headers = response.headers_mut();
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        if let Some(coding) = codings.next() {
-            if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                return Err(BadResponse::TransferEncoding);
-            }
-            if headers.contains_key(CONTENT_LENGTH) {
-                return Err(BadResponse::TwoLengths);
-            }
-        }
-        // `5, 5` and `005` are five to some; the client gets the one spelling that everybody reads alike.
-        let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-        if let Some(first) = lengths.next()
-            && (lengths.next().is_some() || !is_plain_number(first.as_bytes()))
-        {
-            // Answers to HEAD have no body whose length would be known.
-            match length.filter(|&length| length > 0) {
-                Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
-                None => headers.remove(CONTENT_LENGTH),
-            };
-        }
-        // It has no body, whatever it says; one that is believed would end in the next answer (RFC 9110 section 8.6).
-        if status == StatusCode::NO_CONTENT {
-            headers.remove(CONTENT_LENGTH);
-        }
-        let mut doomed = Vec::new();
-        let mut announced = false;
-        let mut sets_cookies = false;
-        for name in headers.keys() {
-            sets_cookies |= name == SET_COOKIE;
-            match self.response.find(name) {
-                Some((Class::Announcement, true)) => announced = true,
-                Some((_, true)) => doomed.push(name.clone()),
+        let known = response.body.size_hint().exact();
+        let fields = &mut response.fields;
+        let (mut codings, mut lengths, mut is_odd) = (0, 0, false);
+        let (mut has_trailers, mut is_bound, mut sets_cookies) = (false, false, false);
+        for (name, value) in fields.iter() {
+            match *name {
+                TRANSFER_ENCODING if value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+                    codings += 1;
+                }
+                TRANSFER_ENCODING => return Err(BadResponse::TransferEncoding),
+                CONTENT_LENGTH => {
+                    lengths += 1;
+                    is_odd |= !is_plain_number(value.as_bytes());
+                }
+                CONNECTION => is_bound = true,
+                TRAILER => has_trailers = true,
+                SET_COOKIE => sets_cookies = true,
                 _ => {}
             }
         }
-        doomed.extend(named_by_connection(headers));
-        for name in doomed {
-            headers.remove(name);
+        if codings > 1 {
+            return Err(BadResponse::TransferEncoding);
         }
-        if announced {
-            match self.announced_trailers(headers) {
-                Some(names) => headers.insert(TRAILER, names),
-                None => headers.remove(TRAILER),
-            };
+        if codings > 0 && lengths > 0 {
+            return Err(BadResponse::TwoLengths);
         }
-        if sets_cookies {
-            cookie::refuse_set(headers, self.cookie);
+        // `5, 5` and `005` are five to some; the client gets the one spelling that everybody reads alike.
+        if lengths > 1 || is_odd {
+            // Answers to HEAD have no body whose length would be known.
+            match known.filter(|&length| length > 0) {
+                Some(length) => fields.insert(CONTENT_LENGTH, length.into()),
+                None => fields.remove(&CONTENT_LENGTH),
+            }
+        }
+        let announced = if has_trailers { self.announced_trailers(fields) } else { None };
+        let named = Named::new(if is_bound { named_by_connection(fields) } else { Vec::new() });
+        fields.retain(|name, line| {
+            // It has no body, whatever it says; one that is believed would end in the next answer (RFC 9110 section 8.6).
+            let is_false = status == StatusCode::NO_CONTENT && *name == CONTENT_LENGTH;
+            let is_ours = matches!(self.response.find(name), Some((_, true)));
+            let is_set = sets_cookies && *name == SET_COOKIE && cookie::would_set(line, self.cookie);
+            !is_false && !is_ours && !is_set && !named.contains(name)
+        });
+        if let Some(announced) = announced
+            && !named.contains(&TRAILER)
+        {
+            fields.append(TRAILER, announced);
         }
         Ok(())
     }
@@ -112,19 +113,17 @@ mod tests {
     use crate::proxy::headers::Pseudonym;
 
     fn received(status: u16, lines: &str) -> Result<Vec<String>, BadResponse> {
-        let mut response = Response::new(Full::new(Bytes::from_static(b"hello")));
-        *response.status_mut() = status.try_into().unwrap();
-        *response.version_mut() = Version::HTTP_10;
+        let mut response: Response<_> = http::Response::new(Full::new(Bytes::from_static(b"hello"))).into();
+        response.status = status.try_into().unwrap();
         for line in lines.lines().map(str::trim) {
             let (name, value) = line.split_once(':').unwrap();
             let value = HeaderValue::from_str(value.trim()).unwrap();
-            response.headers_mut().append(name.parse::<HeaderName>().unwrap(), value);
+            response.fields.append(name.parse::<HeaderName>().unwrap(), value);
         }
         HeaderRules::new([], Pseudonym::new(7), "latchgate").receive(&mut response)?;
-        assert_eq!(response.version(), Version::HTTP_11);
         let text =
             |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
-        Ok(response.headers().iter().map(text).collect())
+        Ok(response.fields.iter().map(text).collect())
     }
 
     #[test]

@@ -5,13 +5,13 @@
 //! spoken with the gateway or not at all, so it is never passed on.
 
 use http::{
-    HeaderValue, Response, StatusCode, Version,
+    HeaderValue, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 use http_body::Body;
 
 use super::{response::BadResponse, rules::HeaderRules};
-use crate::proxy::request::Request;
+use crate::proxy::{request::Request, response::Response};
 
 pub(super) const ASKED: HeaderValue = HeaderValue::from_static("upgrade");
 
@@ -39,21 +39,21 @@ impl HeaderRules {
         wanted: &HeaderValue,
     ) -> Result<(), BadResponse> {
         let agreed = {
-            let mut lines = response.headers().get_all(UPGRADE).iter();
+            let mut lines = response.fields.get_all(&UPGRADE);
             match (lines.next(), lines.next()) {
                 (Some(one), None) if names(wanted, one) => one.clone(),
                 _ => return Err(BadResponse::Switched),
             }
         };
         // The status alone is what an ordinary answer may not have.
-        *response.status_mut() = StatusCode::OK;
+        response.status = StatusCode::OK;
         let received = self.receive(response);
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.status = StatusCode::SWITCHING_PROTOCOLS;
         received?;
-        let headers = response.headers_mut();
-        headers.remove(CONTENT_LENGTH);
-        headers.insert(CONNECTION, ASKED);
-        headers.insert(UPGRADE, agreed);
+        let fields = &mut response.fields;
+        fields.remove(&CONTENT_LENGTH);
+        fields.insert(CONNECTION, ASKED);
+        fields.insert(UPGRADE, agreed);
         Ok(())
     }
 }
@@ -115,6 +115,7 @@ mod tests {
 
     #[test]
     fn an_upstream_agrees_to_what_it_was_asked_for_or_to_nothing() {
+        const KEEP_ALIVE: http::HeaderName = http::HeaderName::from_static("keep-alive");
         let rules = HeaderRules::new([], Pseudonym::new(7), "latchgate");
         for (agreed, fine) in [
             (&["WebSocket"][..], true),
@@ -124,19 +125,19 @@ mod tests {
             (&[], false),
             (&["foo", "foo"], false),
         ] {
-            let mut response = Response::new(Empty::<Bytes>::new());
-            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let mut response: Response<_> = http::Response::new(Empty::<Bytes>::new()).into();
+            response.status = StatusCode::SWITCHING_PROTOCOLS;
             for token in agreed {
-                response.headers_mut().append(UPGRADE, HeaderValue::from_static(token));
+                response.fields.append(UPGRADE, HeaderValue::from_static(token));
             }
-            response.headers_mut().insert("keep-alive", HeaderValue::from_static("5"));
+            response.fields.insert(KEEP_ALIVE, HeaderValue::from_static("5"));
             let received = rules.receive_switch(&mut response, &HeaderValue::from_static("websocket, foo"));
             assert_eq!(received.is_ok(), fine, "{agreed:?}");
             if fine {
-                assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-                assert_eq!(response.headers().get(CONNECTION), Some(&ASKED));
-                assert_eq!(response.headers()[UPGRADE], agreed[0]);
-                assert!(!response.headers().contains_key("keep-alive"));
+                assert_eq!(response.status, StatusCode::SWITCHING_PROTOCOLS);
+                assert_eq!(response.fields.get(&CONNECTION), Some(&ASKED));
+                assert_eq!(response.fields.get(&UPGRADE).unwrap(), agreed[0]);
+                assert!(!response.fields.contains(&KEEP_ALIVE));
             }
         }
     }

@@ -4,12 +4,10 @@ use std::{
     error::Error,
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -18,12 +16,16 @@ use super::{
     http2,
     pool::{Connection, Line},
 };
-use crate::proxy::{forward::RequestBody, request::Request, wire::Reading};
+use crate::proxy::{
+    body::Inbound, forward::RequestBody, request::Request, response::Response, wire::Reading,
+};
 
 /// A request that is to be answered.
-pub(in crate::proxy) enum Message {
-    /// Not written yet, with further lines of its head.
-    Request(Request<RequestBody>, Vec<u8>),
+pub(in crate::proxy) enum Message<'a> {
+    /// Not written yet: a head, the body behind it, and further lines of the head.
+    Head(&'a mut Request<Inbound>, RequestBody, Vec<u8>),
+    /// As it goes to hyper.
+    Whole(Box<Request<RequestBody>>),
     /// As bytes.
     Written(Outgoing),
     /// With somebody who did not give it back.
@@ -64,11 +66,17 @@ pub(in crate::proxy) enum Rest {
     Http2(Incoming),
 }
 
-impl Message {
+impl<'a> Message<'a> {
+    /// As hyper wants it.
+    pub(in crate::proxy) fn whole(head: &'a mut Request<Inbound>, body: RequestBody) -> Self {
+        Self::Whole(Box::new(std::mem::take(head).map(|_| body)))
+    }
+
     /// Whether it can be sent again after it was sent, by [`again`](Self::again).
     pub(in crate::proxy) fn may_repeat(&self) -> bool {
         match self {
-            Self::Request(request, _) => request.body.is_none(),
+            Self::Head(_, body, _) => body.is_none(),
+            Self::Whole(request) => request.body.is_none(),
             Self::Written(outgoing) => outgoing.may_repeat(),
             Self::Gone => false,
         }
@@ -79,54 +87,66 @@ impl Message {
         match (&mut *self, copy) {
             (Self::Written(outgoing), _) => outgoing.again(),
             (_, Some(request)) => {
-                *self = Self::copy_of(request).map_or(Self::Gone, |copy| Self::Request(copy, Vec::new()));
-                matches!(self, Self::Request(..))
+                *self = copy_of(request).map_or(Self::Gone, Self::Whole);
+                matches!(self, Self::Whole(_))
             }
             (_, None) => false,
         }
     }
 
-    /// A second copy of a request whose body is not gone.
-    pub(in crate::proxy) fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-        let Request { method, target, version, fields, flaw: _, body } = request;
-        body.is_none().then(|| Request {
-            method: method.clone(),
-            target: target.clone(),
-            version: *version,
-            fields: fields.clone(),
-            flaw: None,
-            body: RequestBody::default(),
-        })
+    /// A second copy of what hyper will not give back.
+    pub(in crate::proxy) fn copy(&self) -> Option<Box<Request<RequestBody>>> {
+        match self {
+            Self::Whole(request) => copy_of(request),
+            _ => None,
+        }
     }
+}
+
+/// A second copy of a request whose body is not gone.
+fn copy_of(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
+    let Request { method, target, version, fields, flaw: _, body } = request;
+    let copy = || Request {
+        method: method.clone(),
+        target: target.clone(),
+        version: *version,
+        fields: fields.clone(),
+        flaw: None,
+        body: RequestBody::default(),
+    };
+    body.is_none().then(|| Box::new(copy()))
 }
 
 impl Connection {
     /// Sends a request, and completes with the head of the answer.
-    pub(in crate::proxy) async fn send(&mut self, message: &mut Message) -> Result<Response<Rest>, NoAnswer> {
-        let member = Arc::clone(self.member());
+    pub(in crate::proxy) async fn send(
+        &mut self,
+        message: &mut Message<'_>,
+    ) -> Result<Response<Rest>, NoAnswer> {
+        let authority = self.pool.member().authority();
         match &mut self.line {
             Line::Alone(line) => {
-                if let Message::Request(request, lines) = message {
-                    let (request, lines) = (std::mem::take(request), std::mem::take(lines));
-                    *message = Message::Written(Outgoing::new(request, &lines, member.authority()));
+                if let Message::Head(request, body, lines) = message {
+                    let outgoing = Outgoing::new(request, std::mem::take(body), lines, authority);
+                    *message = Message::Written(outgoing);
                 }
                 let Message::Written(outgoing) = message else { return Err(NoAnswer::gone()) };
                 let answered = poll_fn(|context| line.poll_answer(outgoing, context)).await;
                 answered.map(|response| response.map(Rest::Http1)).map_err(NoAnswer::from)
             }
             Line::Shared(stream) => {
-                let Message::Request(mut request, _) = std::mem::replace(message, Message::Gone) else {
+                let Message::Whole(mut request) = std::mem::replace(message, Message::Gone) else {
                     return Err(NoAnswer::gone());
                 };
-                http2::translate(&mut request, &member);
-                match Box::pin(stream.sender().try_send_request(request.into())).await {
-                    Ok(response) => Ok(response.map(Rest::Http2)),
+                http2::translate(&mut request, self.pool.member());
+                match Box::pin(stream.sender().try_send_request((*request).into())).await {
+                    Ok(response) => Ok(Response::from(response).map(Rest::Http2)),
                     Err(mut failed) => {
                         let unsent = failed.take_message();
                         let cause = failed.into_error();
                         let reached = match unsent {
                             Some(request) => {
-                                *message = Message::Request(request.into(), Vec::new());
+                                *message = Message::Whole(Box::new(request.into()));
                                 Reached::Nobody
                             }
                             None if http2::is_unprocessed(&cause) => Reached::Refused,

@@ -76,7 +76,7 @@ struct Pools {
 impl Upstreams {
     /// The upstreams of these routes. Those of `previous` that have not changed stay, with their connections.
     ///
-    /// Call it inside the worker's `LocalSet`: idle connections are swept by a task there.
+    /// Call it on the worker's thread: idle connections are swept by a task there.
     pub fn new(routes: &Routes, fleets: &Fleets, worker: Worker, previous: Option<&Self>) -> Self {
         let mut known: Vec<Rc<Upstream>> =
             previous.map(|old| old.by_route.iter().flatten().cloned().collect()).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Upstreams {
 }
 
 impl Upstream {
-    /// An upstream without connections yet. Call it inside the worker's `LocalSet`.
+    /// An upstream without connections yet. Call it on the worker's thread.
     pub fn new(fleet: &Arc<Fleet>, worker: Worker) -> Rc<Self> {
         let now = Rc::new(Cell::new(0));
         let share = fleet.config().max_connections.map(|all| share(all.get(), worker));
@@ -239,7 +239,7 @@ impl Upstream {
     fn sweep_while_used(self: &Rc<Self>) {
         let period = (self.config().timeouts.idle / pool::LIFETIME).max(SHORTEST_SWEEP);
         let upstream = Rc::downgrade(self);
-        // Ends with the upstream, or with the worker's LocalSet.
+        // Ends with the upstream, or with the worker.
         tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(period).await;

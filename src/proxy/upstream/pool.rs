@@ -251,7 +251,7 @@ impl Drop for Waiting<'_> {
 
 /// A connection in use for one request. Dropping it closes it, unless it was put back.
 pub struct Connection {
-    pool: Rc<Pool>,
+    pub(super) pool: Rc<Pool>,
     pub(super) line: Line,
     /// Whether it has carried a request before, so that the other side may be closing it just now.
     reused: bool,

@@ -1,13 +1,14 @@
 //! The head of an answer to a client of HTTP/1, and how its body is framed (RFC 9112 section 6).
 
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING},
 };
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 
 use super::{
+    super::response::Response,
     Framing, Terms,
     sending::{announced, field, has_option, length},
 };
@@ -24,11 +25,11 @@ pub fn write<B: Body>(
     closes: bool,
     date: &HttpDate,
 ) -> (Vec<u8>, Framing, bool) {
-    let (status, headers) = (response.status(), response.headers());
+    let (status, fields) = (response.status, &response.fields);
     let mut text = Vec::with_capacity(USUAL_HEAD);
     status_line(&mut text, response, terms);
     let (mut is_dated, mut says_close, mut says_anything) = (false, false, false);
-    for (name, value) in headers {
+    for (name, value) in fields.iter() {
         match *name {
             // Framing is told from what is known of the body itself.
             CONTENT_LENGTH | TRANSFER_ENCODING => continue,
@@ -58,7 +59,7 @@ pub fn write<B: Body>(
 }
 
 fn status_line<B>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) {
-    let (status, reason) = (response.status(), response.extensions().get::<ReasonPhrase>());
+    let (status, reason) = (response.status, &response.reason);
     if status == StatusCode::OK && reason.is_none() && !terms.is_old() {
         text.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;
@@ -67,14 +68,14 @@ fn status_line<B>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) {
     text.extend_from_slice(status.as_str().as_bytes());
     text.push(b' ');
     let usual = status.canonical_reason().unwrap_or("<none>");
-    text.extend_from_slice(reason.map_or(usual.as_bytes(), ReasonPhrase::as_bytes));
+    text.extend_from_slice(reason.as_ref().map_or(usual.as_bytes(), ReasonPhrase::as_bytes));
     text.extend_from_slice(b"\r\n");
 }
 
 /// Says how long the body is, or that it is in chunks, as far as there is one.
 fn framing<B: Body>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) -> Framing {
-    let (status, headers) = (response.status(), response.headers());
-    let said = headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    let (status, fields) = (response.status, &response.fields);
+    let said = fields.get(&CONTENT_LENGTH).map(HeaderValue::as_bytes);
     let never = status.is_informational() || status == StatusCode::NO_CONTENT;
     if never {
         return Framing::Length(0);
@@ -86,7 +87,7 @@ fn framing<B: Body>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) ->
         }
         return Framing::Length(0);
     }
-    match response.body().size_hint().exact() {
+    match response.body.size_hint().exact() {
         Some(exact) => {
             length(text, exact);
             Framing::Length(exact)
@@ -94,8 +95,8 @@ fn framing<B: Body>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) ->
         None if terms.is_old() => Framing::Close,
         None => {
             field(text, "transfer-encoding", b"chunked");
-            let takes = terms.trailers && headers.contains_key(TRAILER);
-            Framing::Chunked(if takes { announced(headers) } else { Vec::new() })
+            let takes = terms.trailers && fields.contains(&TRAILER);
+            Framing::Chunked(if takes { announced(fields) } else { Vec::new() })
         }
     }
 }

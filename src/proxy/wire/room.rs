@@ -5,18 +5,16 @@ use std::{
     future::Future as _,
     io,
     pin::pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::proxy::fields::Fields;
 
 thread_local! {
     static BYTES: RefCell<BytesMut> = RefCell::default();
-    static HEADERS: Cell<Option<HeaderMap>> = const { Cell::new(None) };
     static FIELDS: Cell<Fields> = const { Cell::new(Fields::new()) };
 }
 
@@ -27,31 +25,19 @@ pub fn read<S: AsyncRead + Unpin>(
     most: usize,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<Bytes>> {
-    let mut bytes = BYTES.take();
-    if bytes.capacity() < most {
-        bytes.reserve(most.max(SLAB));
-    }
-    let polled = pin!(stream.read_buf(&mut (&mut bytes).limit(most))).poll(context);
-    let read = bytes.split();
-    BYTES.set(bytes);
-    polled.map(|outcome| outcome.map(|_| read.freeze()))
+    BYTES.with_borrow_mut(|bytes| {
+        if bytes.capacity() < most {
+            bytes.reserve(most.max(SLAB));
+        }
+        ready!(pin!(stream.read_buf(&mut (&mut *bytes).limit(most))).poll(context))?;
+        Poll::Ready(Ok(bytes.split().freeze()))
+    })
 }
 
 /// Whether nobody holds any of what was read into this room.
 #[cfg(test)]
 pub(super) fn is_free() -> bool {
     BYTES.with_borrow_mut(|bytes| bytes.try_reclaim(SLAB))
-}
-
-/// A map with room for the fields of a message, with none in it.
-pub fn headers() -> HeaderMap {
-    HEADERS.take().unwrap_or_default()
-}
-
-/// Gives it back.
-pub fn keep(mut headers: HeaderMap) {
-    headers.clear();
-    HEADERS.set(Some(headers));
 }
 
 /// A list with room for the fields of a message, with none in it.

@@ -290,8 +290,14 @@ pub fn announced(headers: &impl Said) -> Vec<HeaderName> {
 
 /// Appends the line that tells a body's length.
 pub fn length(text: &mut Vec<u8>, length: u64) {
-    // Into a vector nothing fails.
-    let _ = write!(text, "{CONTENT_LENGTH}: {length}\r\n");
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut at) = (length, digits.len());
+    while rest > 0 || at == digits.len() {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+    }
+    field(text, CONTENT_LENGTH.as_str(), &digits[at..]);
 }
 
 /// Whether one of a field's options is this one (RFC 9110 section 5.6.1).

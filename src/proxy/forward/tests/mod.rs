@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::{LocalSet, spawn_local},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::*;
@@ -207,7 +207,11 @@ async fn gateway(targets: &[SocketAddr], settings: Settings) -> Gateway {
                 while let Ok(Some(head)) = line.head(bounds).await {
                     let Ok(Head { request, reading, expects, terms }) = head else {
                         line.lose();
-                        let bad = Response::builder().status(400).body(Full::<Bytes>::default()).unwrap();
+                        let bad = http::Response::builder()
+                            .status(400)
+                            .body(Full::<Bytes>::default())
+                            .unwrap()
+                            .into();
                         let _ = say(&line, bad, Terms::default()).await;
                         break;
                     };
@@ -250,7 +254,7 @@ where
 {
     let (text, framing, keeps) =
         answer::write(&response, b"", terms, !line.is_read(), b"Thu, 01 Jan 1970 00:00:00 GMT");
-    let mut sending = Sending::new(text, framing, response.into_body(), false);
+    let mut sending = Sending::new(text, framing, response.body, false);
     let sent = line.send(&mut sending).await;
     drop(sending);
     sent.ok()?;
@@ -271,7 +275,7 @@ async fn serve(
 ) -> Answer {
     let refusal = |status: u16, text: String| {
         let body = Either::Right(Full::from(text));
-        Response::builder().status(status).header("connection", "close").body(body).unwrap()
+        http::Response::builder().status(status).header("connection", "close").body(body).unwrap().into()
     };
     let mut request = request;
     if let Err(malformed) = authority(&request) {
@@ -303,9 +307,12 @@ async fn serve(
         }
     }
     let (most, pace) = (NonZeroU64::new(settings.most), Pace { within: settings.silence, rate: 0 });
-    let limits = BodyLimits { most, pace, clock: Clock::system() };
+    let (clock, turn) = (Clock::system(), Turn::default());
+    let sent = clock.uptime();
+    let limits = BodyLimits { most, pace, clock };
     let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
-    match send(&upstream, permit, Asked { request, said, protocols: None }, limits, &rules, on_end).await {
+    let asked = Asked { request: &mut request, said, protocols: None, turn: &turn, sent };
+    match send(&upstream, permit, asked, limits, &rules, on_end).await {
         Ok(Sent::Answer(response)) => response.map(Either::Left),
         Ok(Sent::Switched(..)) => refusal(500, "Switched".to_owned()),
         Err(error) => {

@@ -8,13 +8,16 @@ use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderName, HeaderValue, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use hyper::ext::ReasonPhrase;
 
 use super::AnswerError;
-use crate::proxy::wire::{MOST_FIELDS, Reading, has_option, number};
+use crate::proxy::{
+    fields::Fields,
+    wire::{MOST_FIELDS, Reading, has_option, number, room},
+};
 
 /// The head of a final answer.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub(super) struct Head {
     /// Where it is not the usual one.
     pub(super) reason: Option<ReasonPhrase>,
     /// In the order in which they came.
-    pub(super) headers: HeaderMap,
+    pub(super) fields: Fields,
     /// How much of a body follows.
     pub(super) reading: Reading,
     /// Whether the upstream means to take another request on this connection.
@@ -32,13 +35,8 @@ pub(super) struct Head {
 }
 
 /// Takes the head of a final answer from the beginning of `bytes`, interim ones before it included; none: it is not whole
-/// yet. What follows it is left in `bytes`. `room` is a map to use again; `interim` counts what was passed over.
-pub(super) fn take(
-    bytes: &mut Bytes,
-    room: &mut HeaderMap,
-    interim: &mut u32,
-    to_head: bool,
-) -> Result<Option<Head>, AnswerError> {
+/// yet. What follows it is left in `bytes`. `interim` counts what was passed over.
+pub(super) fn take(bytes: &mut Bytes, interim: &mut u32, to_head: bool) -> Result<Option<Head>, AnswerError> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut answer = httparse::Response::new(&mut []);
@@ -72,14 +70,14 @@ pub(super) fn take(
             }
             _ => None,
         };
-        let mut headers = std::mem::take(room);
+        let mut kept = room::fields();
         let mut said = Said { is_old: answer.version == Some(0), ..Said::default() };
         for field in &*answer.headers {
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| AnswerError::Field)?;
             let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
             let value = value.map_err(|_| AnswerError::Field)?;
             said.note(&name, &value);
-            headers.append(name, value);
+            kept.append(name, value);
         }
         let reading = said.body(status, to_head)?;
         let keeps = !said.is_old
@@ -87,7 +85,7 @@ pub(super) fn take(
             && reading != Reading::Close
             && status != StatusCode::SWITCHING_PROTOCOLS;
         bytes.advance(length);
-        return Ok(Some(Head { status, reason, headers, reading, keeps }));
+        return Ok(Some(Head { status, reason, fields: kept, reading, keeps }));
     }
 }
 

@@ -19,29 +19,26 @@ mod write;
 
 use std::{
     cell::RefCell,
-    fmt,
-    future::{Future as _, poll_fn},
-    io,
-    pin::{Pin, pin},
+    fmt, io,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
-use http::Response;
 use http_body::Frame;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::coop::unconstrained,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(in crate::proxy) use self::write::Outgoing;
 pub use self::{error::AnswerError, whole::Whole};
 use self::{head::LONGEST_HEAD, upload::Upload};
 use crate::{
-    proxy::wire::{
-        Found, Reading, Unsendable, is_worth_a_look,
-        room::{self, GULP, MOST, WHOLE},
+    proxy::{
+        response::Response,
+        wire::{
+            Found, Reading, Unsendable, is_worth_a_look,
+            room::{self, GULP, MOST, WHOLE},
+        },
     },
     runtime::dial::Stream,
 };
@@ -92,13 +89,7 @@ impl Line {
 
     /// Whether an idle connection is still what it was: open, and silent.
     pub(super) fn is_silent(&self) -> bool {
-        let mut byte = [0];
-        let looking = poll_fn(|context| {
-            let mut stream = self.stream.borrow_mut();
-            Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut byte))
-        });
-        // A task that has done its share for now would be told that nothing has come, whatever has.
-        pin!(unconstrained(looking)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.stream.borrow_mut().is_silent()
     }
 
     /// Whether nothing is left of the last request and its answer, and another one may follow.
@@ -139,11 +130,7 @@ impl Line {
     ) -> Poll<Result<Response<Reading>, AnswerError>> {
         loop {
             if is_worth_a_look(&self.rest, self.looked_at, LONGEST_HEAD) {
-                if self.looked_at == 0 {
-                    outgoing.room.clear();
-                }
-                let to_head = outgoing.is_head();
-                let found = head::take(&mut self.rest, &mut outgoing.room, &mut self.interim, to_head)?;
+                let found = head::take(&mut self.rest, &mut self.interim, outgoing.is_head())?;
                 if let Some(head) = found {
                     return Poll::Ready(Ok(self.begin(head, outgoing)));
                 }
@@ -180,13 +167,8 @@ impl Line {
         if !self.refuses && !outgoing.is_sent() {
             self.upload = Some(Upload::go_on(&self.stream, outgoing));
         }
-        let mut response = Response::new(head.reading);
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        if let Some(reason) = head.reason {
-            response.extensions_mut().insert(reason);
-        }
-        response
+        let head::Head { status, reason, fields, reading, keeps: _ } = head;
+        Response { status, reason, fields, body: reading }
     }
 
     /// The next piece of the answer's body.

@@ -31,10 +31,10 @@ impl Whole {
     pub fn read(answer: &[u8], piece: usize, to_head: bool) -> Result<Self, AnswerError> {
         let mut pieces = answer.chunks(piece.max(1));
         let (mut fresh, mut looked_at, mut interim) = (BytesMut::new(), 0, 0);
-        let (mut rest, Head { status, headers, mut reading, keeps, .. }) = loop {
+        let (mut rest, Head { status, fields, mut reading, keeps, .. }) = loop {
             if is_worth_a_look(&fresh, looked_at, LONGEST_HEAD) {
                 let mut bytes = std::mem::take(&mut fresh).freeze();
-                if let Some(head) = head::take(&mut bytes, &mut HeaderMap::new(), &mut interim, to_head)? {
+                if let Some(head) = head::take(&mut bytes, &mut interim, to_head)? {
                     break (bytes, head);
                 }
                 looked_at = bytes.len();
@@ -61,6 +61,7 @@ impl Whole {
         }
         let surplus = rest.len() + pieces.map(<[u8]>::len).sum::<usize>();
         let keeps = keeps && !ended && surplus == 0 && reading == Reading::Done;
+        let headers = fields.into();
         Ok(Self { status: status.as_u16(), headers, body, trailers, surplus, keeps })
     }
 }

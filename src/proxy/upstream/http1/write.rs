@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Method,
+    Method,
     header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     uri::Authority,
 };
@@ -17,6 +17,7 @@ use http_body::Body as _;
 
 use crate::{
     proxy::{
+        body::Inbound,
         forward::RequestBody,
         request::Request,
         wire::{Framing, Sending, Unsendable, announced, field, length, room},
@@ -28,18 +29,22 @@ use crate::{
 pub(in crate::proxy) struct Outgoing {
     sending: Sending<RequestBody>,
     is_head: bool,
-    /// Room for the answer's fields.
-    pub(super) room: HeaderMap,
 }
 
 impl Outgoing {
     /// A request whose headers and target are the upstream's business alone; `lines` are further ones, `authority` is its
     /// host if it names none.
-    pub(in crate::proxy) fn new(request: Request<RequestBody>, lines: &[u8], authority: &Authority) -> Self {
-        let Request { method, target, fields, body, .. } = request;
+    pub(in crate::proxy) fn new(
+        request: &mut Request<Inbound>,
+        body: RequestBody,
+        lines: &[u8],
+        authority: &Authority,
+    ) -> Self {
+        let Request { method, target, .. } = &*request;
+        let fields = &request.fields;
         let framing = match body.size_hint().exact() {
             Some(length) => Framing::Length(length),
-            None if fields.contains(&TRAILER) => Framing::Chunked(announced(&fields)),
+            None if fields.contains(&TRAILER) => Framing::Chunked(announced(fields)),
             None => Framing::Chunked(Vec::new()),
         };
         let mut text = Vec::with_capacity(USUAL_HEAD);
@@ -56,7 +61,6 @@ impl Outgoing {
             }
             field(&mut text, name.as_str(), value.as_bytes());
         }
-        room::keep_fields(fields);
         text.extend_from_slice(lines);
         if !names_host {
             field(&mut text, "host", authority.as_str().as_bytes());
@@ -67,8 +71,9 @@ impl Outgoing {
             Framing::Chunked(_) | Framing::Close => field(&mut text, "transfer-encoding", b"chunked"),
         }
         text.extend_from_slice(b"\r\n");
-        let sending = Sending::new(text, framing, body, true);
-        Self { sending, is_head: method == Method::HEAD, room: room::headers() }
+        let is_head = *method == Method::HEAD;
+        room::keep_fields(std::mem::take(&mut request.fields));
+        Self { sending: Sending::new(text, framing, body, true), is_head }
     }
 
     /// What is not sent yet, away from here.

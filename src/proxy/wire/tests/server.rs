@@ -53,9 +53,10 @@ impl Server {
     }
 
     async fn say(wire: &Wire, response: Response<Body>, terms: Terms, closes: bool) -> io::Result<bool> {
+        let response = crate::proxy::response::Response::from(response);
         let (text, framing, keeps) =
             answer::write(&response, b"", terms, closes, b"Sun, 06 Nov 1994 08:49:37 GMT");
-        let mut sending = Sending::new(text, framing, response.into_body(), false);
+        let mut sending = Sending::new(text, framing, response.body, false);
         wire.send(&mut sending).await.map_err(|_| io::Error::other("unsent"))?;
         drop(sending);
         wire.is_let_be().await;
