@@ -36,9 +36,9 @@ use tokio::{
 };
 
 /// A GET with eight headers and its answer of 1 KiB: allocations, and their bytes. Adjust them here.
-const WITH_KEY: (f64, f64) = (12.0, 7_483.0);
+const WITH_KEY: (f64, f64) = (12.0, 8_507.0);
 /// The same on a public route: what is missing is what authentication costs.
-const WITHOUT_KEY: (f64, f64) = (12.0, 7_445.0);
+const WITHOUT_KEY: (f64, f64) = (12.0, 8_469.0);
 /// A connection that has had an answer and waits: bytes that are kept for it, its socket's in the kernel aside.
 const IDLE: f64 = 3_173.0;
 

@@ -14,7 +14,11 @@ use std::{
 
 use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
-use super::{directory::Record, headers::Lines, reject::Refusal};
+use super::{
+    directory::Record,
+    headers::{Lines, Phrase},
+    reject::Refusal,
+};
 use crate::domain::{
     access::{CredentialId, RatePerMinute},
     key::state::Term,
@@ -49,8 +53,8 @@ pub struct Limiter {
 struct Plan {
     rate: RatePerMinute,
     clock: Clock,
-    policy: HeaderValue,
-    limit: HeaderValue,
+    /// What it comes to, which every answer says.
+    words: Phrase,
 }
 
 /// What is left of a limit after one request.
@@ -67,12 +71,10 @@ pub struct Left {
 impl Plan {
     fn new(rate: RatePerMinute, clock: &Clock) -> Self {
         let policy = HeaderValue::try_from(format!("\"default\";q={rate};w=60"));
-        Self {
-            rate,
-            clock: clock.clone(),
-            policy: policy.unwrap_or(HeaderValue::from_static("")),
-            limit: rate.get().get().into(),
-        }
+        let policy = policy.unwrap_or(HeaderValue::from_static(""));
+        let limit = rate.get().get().into();
+        let words = Phrase::from_iter([(RATELIMIT_POLICY, policy), (X_RATELIMIT_LIMIT, limit)]);
+        Self { rate, clock: clock.clone(), words }
     }
 
     /// In nanoseconds: how long one request weighs, and as many as may come at once.
@@ -122,9 +124,8 @@ impl Limiter {
         all.push(&remaining);
         all.push(b";t=");
         all.push(&until_full);
-        lines.say(&RATELIMIT_POLICY, &self.plan.policy);
+        lines.say_phrase(&self.plan.words);
         lines.say_text(&RATELIMIT, &all);
-        lines.say(&X_RATELIMIT_LIMIT, &self.plan.limit);
         lines.say_text(&X_RATELIMIT_REMAINING, &remaining);
         lines.say_text(&X_RATELIMIT_RESET, &until_full);
         if let Some(seconds) = left.retry_after {
@@ -165,7 +166,7 @@ impl Standing {
             Some(_) => &LIMITS[..LIMITS.len() - 1],
             None => &[],
         };
-        limits.contains(name) || (caller.sunset.is_some() && [DEPRECATION, SUNSET].contains(name))
+        limits.contains(name) || (caller.sunset.is_some() && ENDS.contains(name))
     }
 
     /// Says so on an answer.
@@ -264,8 +265,10 @@ impl Sunset {
 }
 
 /// What nobody but the gateway says of a limit; the last one only where it is over.
-const LIMITS: [HeaderName; 6] =
+static LIMITS: [HeaderName; 6] =
     [RATELIMIT_POLICY, RATELIMIT, X_RATELIMIT_LIMIT, X_RATELIMIT_REMAINING, X_RATELIMIT_RESET, RETRY_AFTER];
+/// What nobody else says of a key's end.
+static ENDS: [HeaderName; 2] = [DEPRECATION, SUNSET];
 
 /// The longest that there is: two numbers of at most 20 digits, and 16 signs.
 const ROOM: usize = 56;

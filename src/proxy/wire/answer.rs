@@ -101,5 +101,5 @@ fn framing<B: Body>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) ->
     }
 }
 
-/// Room for nearly every head, in bytes.
-const USUAL_HEAD: usize = 1024;
+/// Room for nearly every head and for a short body, in bytes.
+const USUAL_HEAD: usize = 2048;

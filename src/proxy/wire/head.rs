@@ -127,7 +127,7 @@ pub(super) fn take(bytes: &mut Bytes, bounds: Bounds, room: &mut Fields) -> Resu
     let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut said = Said::default();
     let mut fields = std::mem::take(room);
-    names::with_last(|names| {
+    names::of_requests(|names| {
         for (place, field) in parsed.headers.iter().enumerate() {
             let name = names.read(place, field.name.as_bytes()).map_err(|_| Unreadable::Malformed)?;
             let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));

@@ -19,7 +19,7 @@ mod content;
 mod frames;
 mod framing;
 mod head;
-mod names;
+pub mod names;
 pub mod room;
 mod sending;
 #[cfg(test)]

@@ -1,27 +1,34 @@
 //! The names of the last head's fields. Those of the next are nearly always the same ones in the same places, whoever sends
-//! it: one that stands where it stood before is compared instead of read.
+//! it: one that stands where it stood before is compared instead of read. Requests and answers come in turns, and each have
+//! their own.
 
 use std::cell::RefCell;
 
 use http::{HeaderName, header::InvalidHeaderName};
 
 thread_local! {
-    static LAST: RefCell<Names> = const { RefCell::new(Names(Vec::new())) };
+    static OF_REQUESTS: RefCell<Names> = const { RefCell::new(Names(Vec::new())) };
+    static OF_ANSWERS: RefCell<Names> = const { RefCell::new(Names(Vec::new())) };
 }
 
 /// What stood in each place: as it was written, and as it was read.
 #[derive(Debug)]
-pub(super) struct Names(Vec<(Vec<u8>, HeaderName)>);
+pub struct Names(Vec<(Vec<u8>, HeaderName)>);
 
-/// Reads a head with this thread's memory of the one before.
-pub(super) fn with_last<T>(read: impl FnOnce(&mut Names) -> T) -> T {
-    LAST.with_borrow_mut(read)
+/// Reads the head of a request with this thread's memory of the one before.
+pub(super) fn of_requests<T>(read: impl FnOnce(&mut Names) -> T) -> T {
+    OF_REQUESTS.with_borrow_mut(read)
+}
+
+/// The same for that of an answer.
+pub fn of_answers<T>(read: impl FnOnce(&mut Names) -> T) -> T {
+    OF_ANSWERS.with_borrow_mut(read)
 }
 
 impl Names {
     /// The name of the field in this place, counted from 0.
     #[inline]
-    pub(super) fn read(&mut self, place: usize, written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    pub fn read(&mut self, place: usize, written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
         match self.0.get(place) {
             Some((before, name)) if before == written => Ok(name.clone()),
             _ => self.learn(place, written),
@@ -43,7 +50,7 @@ impl Names {
     }
 }
 
-/// Places, and bytes of a name, that are remembered: 8 KiB in all.
+/// Places, and bytes of a name, that are remembered: 8 KiB in all, of requests and of answers.
 const MOST: usize = 32;
 const LONGEST: usize = 64;
 

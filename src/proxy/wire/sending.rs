@@ -232,9 +232,15 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         stream: &mut S,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        // A call with several pieces costs more than it costs to put short ones together.
+        if self.data.len() <= SHORT {
+            self.text.extend_from_slice(&self.data);
+            self.text.extend_from_slice(self.tail);
+            (self.data, self.tail) = (Bytes::new(), b"");
+        }
         let text = &self.text[self.at..];
         let stream = Pin::new(stream);
-        let written = if self.data.is_empty() && self.tail.is_empty() {
+        let written = if self.data.is_empty() {
             stream.poll_write(context, text)
         } else {
             let parts = [text, &self.data, self.tail].map(IoSlice::new);
@@ -305,3 +311,6 @@ pub fn has_option(value: &HeaderValue, option: &str) -> bool {
     let mut options = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     options.any(|given| given.eq_ignore_ascii_case(option.as_bytes()))
 }
+
+/// Pieces of a body that are put behind what stands before them, in bytes.
+const SHORT: usize = 2 << 10;

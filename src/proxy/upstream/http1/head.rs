@@ -16,7 +16,7 @@ use hyper::ext::ReasonPhrase;
 use super::AnswerError;
 use crate::proxy::{
     fields::Fields,
-    wire::{MOST_FIELDS, Reading, has_option, number, room},
+    wire::{MOST_FIELDS, Reading, has_option, names, number, room},
 };
 
 /// The head of a final answer.
@@ -72,13 +72,16 @@ pub(super) fn take(bytes: &mut Bytes, interim: &mut u32, to_head: bool) -> Resul
         };
         let mut kept = room::fields();
         let mut said = Said { is_old: answer.version == Some(0), ..Said::default() };
-        for field in &*answer.headers {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| AnswerError::Field)?;
-            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-            let value = value.map_err(|_| AnswerError::Field)?;
-            said.note(&name, &value);
-            kept.append(name, value);
-        }
+        names::of_answers(|names| {
+            for (place, field) in answer.headers.iter().enumerate() {
+                let name = names.read(place, field.name.as_bytes()).map_err(|_| AnswerError::Field)?;
+                let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+                let value = value.map_err(|_| AnswerError::Field)?;
+                said.note(&name, &value);
+                kept.append(name, value);
+            }
+            Ok::<_, AnswerError>(())
+        })?;
         let reading = said.body(status, to_head)?;
         let keeps = !said.is_old
             && !said.closes
