@@ -1,9 +1,12 @@
 //! Keys that are looked for at the same time are found together: to begin a statement, and to change threads for it, costs
 //! several times what finding one more key by it does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::background;
 use crate::{
@@ -47,16 +50,29 @@ async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Ask
         // Those who are about to ask do so first.
         tokio::task::yield_now().await;
         let others = std::iter::from_fn(|| asked.try_recv().ok());
-        let batch = std::iter::once(first).chain(others).take(keys::AT_ONCE);
-        let (publics, answers): (Vec<_>, Vec<_>) = batch.map(|asked| (asked.public, asked.answer)).unzip();
-        // A task of its own: a panic is the end of this batch, and not of all look-ups.
-        match tasks.run("key look-up", read(store.clone(), publics)).await {
-            Some(Ok(found)) => answer(answers, found.into_iter().map(|found| found.map_err(Arc::new))),
-            Some(Err(error)) => answer(answers, std::iter::repeat(Err(Arc::new(error)))),
-            None => {}
+        // Whoever does not wait any more has been told that it took too long.
+        let there = std::iter::once(first).chain(others).filter(|asked| !asked.answer.is_closed());
+        let (publics, answers): (Vec<_>, Vec<_>) =
+            there.take(keys::AT_ONCE).map(|asked| (asked.public, asked.answer)).unzip();
+        if answers.is_empty() {
+            continue;
         }
+        let store = store.clone();
+        let (done, is_done) = oneshot::channel::<()>();
+        // A task of its own: a panic is the end of this batch, and not of all look-ups.
+        tasks.spawn("key look-up", async move {
+            let _done = done;
+            match read(store, publics).await {
+                Ok(found) => answer(answers, found.into_iter().map(|found| found.map_err(Arc::new))),
+                Err(error) => answer(answers, std::iter::repeat(Err(Arc::new(error)))),
+            }
+        });
+        let _ = timeout(SLOW, is_done).await;
     }
 }
+
+/// A batch that takes longer is not waited for by the next one.
+const SLOW: Duration = Duration::from_millis(50);
 
 async fn read(
     store: Store,
@@ -68,7 +84,7 @@ async fn read(
 
 fn answer(answers: Vec<oneshot::Sender<Found>>, found: impl Iterator<Item = Found>) {
     for (answer, found) in answers.into_iter().zip(found) {
-        // Whoever does not wait any more has been told that it took too long.
+        // Who has left meanwhile needs none.
         let _ = answer.send(found);
     }
 }
@@ -99,7 +115,7 @@ mod tests {
         assert!(ask_many().await.iter().all(|found| matches!(found, Some(Ok(None)))));
         std::fs::remove_file(&path).unwrap();
         assert!(ask_many().await.iter().all(|found| matches!(found, Some(Err(_)))));
-        assert_eq!(tasks.end(std::time::Duration::from_secs(10)).await.aborted, 0);
+        assert_eq!(tasks.end(Duration::from_secs(10)).await.aborted, 0);
         assert!(lookups.find("unknown").await.is_none());
     }
 }

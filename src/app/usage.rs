@@ -100,6 +100,8 @@ impl Waiting {
         }
         if self.counts.len() > WAITING {
             self.join();
+            // What has waited longest stays, whosever it is.
+            self.counts.sort_unstable_by_key(|used| used.last);
             self.counts.truncate(WAITING);
         }
         for one in batch.each {

@@ -48,8 +48,9 @@ pub async fn handle(
     let mut exchange = Box::new(Exchange::begin(worker, peer, turn, request));
     let is_head = request.method == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
-    // Nobody takes what is left of the body: its connection is free to say more.
-    drop(take(&mut request.body));
+    // Nobody takes what is left of the body: its connection is free to say more. Nor is the head needed, which would keep
+    // what others were read into for as long as the answer, or the tunnel, goes on.
+    drop(take(request));
     if let Err(refusal) = &outcome {
         linger(&mut exchange, refusal).await;
     }

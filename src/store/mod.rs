@@ -24,6 +24,7 @@ pub mod nonces;
 pub mod notices;
 mod open;
 pub mod orgs;
+mod patience;
 pub mod people;
 pub mod projects;
 pub mod requests;
@@ -38,19 +39,19 @@ pub mod users;
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use tokio::sync::watch;
 
-use self::db::{Db, Pool};
 pub use self::{
     db::{Conn, Reader},
     error::{Conflict, OpenError, StoreError},
     open::Options,
+};
+use self::{
+    db::{Db, Pool},
+    patience::{Hurried, Patience, Patient},
 };
 use crate::domain::id::ChangeId;
 
@@ -63,8 +64,7 @@ struct Inner {
     file: file::File,
     readers: Pool,
     writer: Pool,
-    /// Whether what is being written waits for others.
-    patient: Arc<AtomicBool>,
+    patience: Arc<Patience>,
     changed: watch::Sender<ChangeId>,
 }
 
@@ -84,20 +84,23 @@ impl Store {
     /// [`StoreError::Unavailable`] when another writer, here or in another process, holds the lock for two seconds, or
     /// another file is in the store's place.
     pub async fn write(&self) -> Result<Tx, StoreError> {
-        self.0.file.in_place()?;
-        let inner = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Tx { inner, store: self.clone(), change: None, patient: None })
+        let _hurried = Hurried::by(&self.0.patience);
+        self.begin().await
     }
 
-    /// The same for what nobody waits for: whoever answers requests goes first, all along.
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.file.in_place()?;
+        let inner = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Tx { patient: None, inner, store: self.clone(), change: None })
+    }
+
+    /// The same for what nobody waits for: whoever answers requests goes first, until somebody waits for the store.
     ///
     /// # Errors
     /// As of [`write`](Self::write).
     pub async fn write_patiently(&self) -> Result<Tx, StoreError> {
-        let tx = self.write().await?;
-        let patient = Arc::clone(&self.0.patient);
-        patient.store(true, Ordering::Relaxed);
-        Ok(Tx { patient: Some(Patient(patient)), ..tx })
+        let tx = self.begin().await?;
+        Ok(Tx { patient: Some(Patient::begin(&self.0.patience)), ..tx })
     }
 
     /// Announces the newest change that this process committed, the moment it did. What other
@@ -125,30 +128,26 @@ impl Store {
 /// A change under way; dropped without [`commit`](Self::commit) it never was.
 #[derive(Debug)]
 pub struct Tx {
+    /// First, so that it ends before the connection goes to somebody else.
+    patient: Option<Patient>,
     inner: sqlx::Transaction<'static, Db>,
     store: Store,
     change: Option<ChangeId>,
-    #[expect(dead_code, reason = "its end is what matters")]
-    patient: Option<Patient>,
-}
-
-/// Ends with the change.
-#[derive(Debug)]
-struct Patient(Arc<AtomicBool>);
-
-impl Drop for Patient {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
 }
 
 impl Tx {
+    /// Lets others go first, if this change is patient.
+    pub(in crate::store) fn give_way(&self) {
+        self.store.0.patience.give_way();
+    }
+
     /// Makes everything done in this transaction durable, then wakes those who follow the feed.
     /// Gives the last position in the feed that the transaction wrote, if it wrote any.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: whether it was kept is then unknown only if the machine itself failed.
     pub async fn commit(self) -> Result<Option<ChangeId>, StoreError> {
+        drop(self.patient);
         self.inner.commit().await?;
         if let Some(change) = self.change {
             self.store.0.changed.send_if_modified(|latest| {

@@ -3,11 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +20,7 @@ use super::{
     error::OpenError,
     file::File,
     migrate::{self, Failed},
+    patience::Patience,
 };
 use crate::domain::{id::ChangeId, time::Timestamp};
 
@@ -113,10 +110,10 @@ impl Store {
         let readers: SqlitePool = pool(READERS).connect_lazy_with(reader);
         // When the disk is full SQLite itself ends a transaction that the driver then still believes in, and every
         // later one would fail. Such a connection is not used again.
-        let patient = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&patient);
+        let patience = Arc::new(Patience::new());
+        let of_writer = Arc::clone(&patience);
         let writer = pool(1)
-            .after_connect(move |conn, _| Box::pin(give_way(conn, Arc::clone(&flag))))
+            .after_connect(move |conn, _| Box::pin(give_way(conn, Arc::clone(&of_writer))))
             .after_release(|conn, _| {
                 Box::pin(async move {
                     conn.ping().await?;
@@ -125,17 +122,14 @@ impl Store {
             })
             .connect_lazy_with(connect.clone());
         let (changed, _) = watch::channel(latest);
-        Ok(Self(Arc::new(Inner { file, readers, writer, patient, changed })))
+        Ok(Self(Arc::new(Inner { file, readers, writer, patience, changed })))
     }
 }
 
-/// While it is `patient` the connection lets whoever answers requests go first, in the middle of a statement too: a system that
-/// has chosen a thread lets it work for milliseconds, also when one that matters more wakes up meanwhile.
-async fn give_way(conn: &mut Conn, patient: Arc<AtomicBool>) -> Result<(), sqlx::Error> {
+/// What is written patiently gives way in the middle of a statement too.
+async fn give_way(conn: &mut Conn, patience: Arc<Patience>) -> Result<(), sqlx::Error> {
     let go_on = move || {
-        if patient.load(Ordering::Relaxed) {
-            thread::yield_now();
-        }
+        patience.give_way();
         true
     };
     conn.lock_handle().await?.set_progress_handler(STEPS_AT_ONCE, go_on);

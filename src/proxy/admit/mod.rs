@@ -147,7 +147,10 @@ async fn authenticate(exchange: &mut Exchange, credential: &Credential) -> Resul
     };
     match proved {
         Ok(record) => {
-            worker.known.remember(digest, &record);
+            // One that has ended meanwhile would be let go by no later ending.
+            if record.is_live(rules.generation) {
+                worker.known.remember(digest, &record);
+            }
             Ok(record)
         }
         Err(failure) => Err(refuse(failure, exchange)),

@@ -235,7 +235,17 @@ pub async fn find_by_prefixes(
         for place in 0..places {
             query = query.bind(some[place.min(some.len() - 1)]);
         }
-        let rows = query.fetch_all(&mut *conn).await?;
+        let rows = match query.fetch_all(&mut *conn).await {
+            Ok(rows) => rows,
+            // The file is damaged where one of them stands, which is no matter of the others.
+            Err(error) if some.len() > 1 && is_damage(&error) => {
+                for public in some {
+                    all.push(find_by_prefix(conn, public).await);
+                }
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         for public in some {
             let row =
                 rows.iter().find(|row| row.try_get::<&str, _>("prefix").is_ok_and(|found| found == *public));
@@ -247,6 +257,12 @@ pub async fn find_by_prefixes(
         }
     }
     Ok(all)
+}
+
+/// Whether SQLite found its file malformed (SQLITE_CORRUPT, in any of its extended forms).
+fn is_damage(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == 11)
 }
 
 /// As many keys are found by one statement.

@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
-    thread,
 };
 
 use sqlx::Row as _;
@@ -46,7 +45,7 @@ pub async fn put(tx: &mut Tx, uses: &[Used]) -> Result<(), StoreError> {
         insert.push_values(some, |mut row, uses| {
             let share = uses.first().map_or(0, |used| share_of(used.key));
             row.push_bind(share).push_bind(written(uses));
-            thread::yield_now();
+            tx.give_way();
         });
         insert.build().execute(&mut **tx).await?;
     }
@@ -65,7 +64,7 @@ pub async fn count(tx: &mut Tx, share: u8) -> Result<(), StoreError> {
     }
     let mut sums = BTreeMap::new();
     for text in rows.iter().map(lines) {
-        thread::yield_now();
+        tx.give_way();
         for line in text.lines() {
             let Some(used) = read_line(line) else {
                 let error = StoreError::corrupt("uses_waiting", share.to_string(), "uses: not a use");
