@@ -49,6 +49,9 @@ fn headers(http: &HttpRequest) -> Result<HeaderMap, Unclear> {
         // Method, target and host in the manner of HTTP/2: they are told beside.
         if !name.starts_with(':') {
             let name = HeaderName::try_from(name).map_err(|_| Unclear::Unreadable)?;
+            if headers.len() >= MOST_FIELDS {
+                return Err(Unclear::Unreadable);
+            }
             headers.append(name, HeaderValue::from_bytes(value).map_err(|_| Unclear::Unreadable)?);
         }
         Ok(())
@@ -62,6 +65,10 @@ fn headers(http: &HttpRequest) -> Result<HeaderMap, Unclear> {
     }
     Ok(headers)
 }
+
+/// As many as `limits.header_count` may be. A call has room for more than a map has places, and for more than anybody asks a
+/// list about one by one.
+const MOST_FIELDS: usize = 1_000;
 
 /// The answer.
 pub(super) fn answer(verdict: Verdict) -> CheckResponse {
@@ -113,4 +120,20 @@ fn fields<'a>(all: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> V
         ..HeaderValueOption::default()
     };
     all.map(field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Not even a panic: a call without an answer is a yes to an Envoy that is configured so.
+    #[test]
+    fn more_fields_than_anybody_can_keep_are_no_request() {
+        let asked = |count: u32| {
+            let headers = (0..count).map(|at| (format!("x-{at}"), String::new())).collect();
+            self::headers(&HttpRequest { headers, ..HttpRequest::default() }).map(|headers| headers.len())
+        };
+        assert_eq!(asked(1_000).ok(), Some(1_000));
+        assert_eq!(asked(1_001), Err(Unclear::Unreadable));
+    }
 }

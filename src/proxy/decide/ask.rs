@@ -72,7 +72,7 @@ pub async fn ask(worker: &Rc<Worker>, asker: SocketAddr, question: Result<Questi
     let mut exchange = Box::new(Exchange::begin(worker, &peer, &Rc::<Turn>::default(), &request));
     match decide(&mut exchange, request).await {
         Ok(mut allowed) => {
-            // A question has no bound on its fields but on its bytes: nobody asks a list for each of them.
+            // For each that came it is asked whether it is left.
             let left = HeaderMap::from(std::mem::take(&mut allowed.left));
             let (set, remove) = edits(&exchange, &allowed, &left, &came, cookie.as_ref());
             // Written down when it is dropped: the answer has ended.

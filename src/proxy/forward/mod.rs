@@ -153,10 +153,14 @@ async fn answer(
     upstream.known().await;
     while let Some((target, pool)) = upstream.choose(tried) {
         let at_once = if kind == Kind::Any { pool.idle() } else { None };
-        let connection = match at_once {
-            Some(connection) => Ok(connection),
+        let connection = if let Some(connection) = at_once {
+            Ok(connection)
+        } else {
             // In memory of its own: nearly every request takes one that is there.
-            None => Box::pin(upstream.connection(&pool, kind)).await,
+            let connection = Box::pin(upstream.connection(&pool, kind)).await;
+            // Nobody was asked before.
+            waiting.begin();
+            connection
         };
         let mut connection = match connection {
             Ok(connection) => connection,

@@ -23,12 +23,13 @@ pub(super) fn covers(covered: &InnerList, name: &str) -> bool {
 pub(super) fn build(sent: &Sent<'_>, covered: &InnerList) -> Option<Vec<u8>> {
     let mut base = Vec::with_capacity(512);
     let mut seen: Vec<String> = Vec::with_capacity(covered.items.len());
+    let mut left = MOST_READ;
     for item in &covered.items {
         let identifier = item.serialize();
         if seen.contains(&identifier) {
             return None;
         }
-        let value = value(sent, item)?;
+        let value = value(sent, item, &mut left)?;
         base.extend_from_slice(identifier.as_bytes());
         base.extend_from_slice(b": ");
         base.extend_from_slice(&value);
@@ -44,10 +45,10 @@ fn name_of(item: &Item) -> Option<&str> {
     item.bare_item.as_string().map(StringRef::as_str)
 }
 
-fn value<'s>(sent: &'s Sent<'_>, item: &Item) -> Option<Cow<'s, [u8]>> {
+fn value<'s>(sent: &'s Sent<'_>, item: &Item, left: &mut usize) -> Option<Cow<'s, [u8]>> {
     let name = name_of(item)?;
     if !name.starts_with('@') {
-        return field(sent.fields, name, item);
+        return field(sent.fields, name, item, left);
     }
     if !item.params.is_empty() {
         return None;
@@ -88,8 +89,8 @@ fn query(sent: &Sent<'_>) -> String {
     format!("?{}", sent.target.query().unwrap_or_default())
 }
 
-/// RFC 9421 section 2.1, and the parameters of 2.1.1 to 2.1.3.
-fn field<'f>(fields: &'f Fields, name: &str, item: &Item) -> Option<Cow<'f, [u8]>> {
+/// RFC 9421 section 2.1, and the parameters of 2.1.1 to 2.1.3. `left` is how much may still be read as a dictionary.
+fn field<'f>(fields: &'f Fields, name: &str, item: &Item, left: &mut usize) -> Option<Cow<'f, [u8]>> {
     // Names are compared as they are written in the list, which is in lower case.
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -114,10 +115,10 @@ fn field<'f>(fields: &'f Fields, name: &str, item: &Item) -> Option<Cow<'f, [u8]
             encoded.collect::<Vec<_>>().join(", ")
         }
         (Some(("sf", BareItem::Boolean(true))), None) if DICTIONARIES.contains(&name) => {
-            dictionary(std::iter::once(first).chain(lines))?.serialize()?
+            dictionary(std::iter::once(first).chain(lines), left)?.serialize()?
         }
         (Some(("key", BareItem::String(key))), None) => {
-            let mut members = dictionary(std::iter::once(first).chain(lines))?;
+            let mut members = dictionary(std::iter::once(first).chain(lines), left)?;
             alone(members.shift_remove(key.as_str())?)?
         }
         _ => return None,
@@ -125,8 +126,9 @@ fn field<'f>(fields: &'f Fields, name: &str, item: &Item) -> Option<Cow<'f, [u8]
     Some(Cow::Owned(value.into_bytes()))
 }
 
-fn dictionary<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Option<Dictionary> {
+fn dictionary<'h>(lines: impl Iterator<Item = &'h [u8]>, left: &mut usize) -> Option<Dictionary> {
     let joined = lines.collect::<Vec<_>>().join(b", ".as_slice());
+    *left = left.checked_sub(joined.len())?;
     Parser::new(&joined).parse().ok()
 }
 
@@ -134,6 +136,9 @@ fn dictionary<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Option<Dictionary> {
 fn alone(member: ListEntry) -> Option<String> {
     List::from([member]).serialize()
 }
+
+/// Bytes that are read as dictionaries for one signature, one for each member that it covers: nobody has proved anything yet.
+const MOST_READ: usize = 32 << 10;
 
 /// Fields that are dictionaries, as their specifications say.
 const DICTIONARIES: [&str; 6] =

@@ -384,3 +384,16 @@ fn a_nonce_and_a_timestamp_have_one_border() {
     assert_eq!(found("", "1700000000000"), None);
     assert_eq!(found(&"n".repeat(257), "1700000000000"), None);
 }
+
+/// A dictionary is read again for each of its members that is covered, and whoever sends it has proved nothing.
+#[test]
+fn a_long_dictionary_is_not_read_for_each_of_its_members() {
+    let is_claim = |members: usize, covered: usize| {
+        let names: Vec<String> = (0..members).map(|number| format!("member-{number}")).collect();
+        let keys = names[..covered].join("\" \"x-long\";key=\"");
+        let whole = format!("(\"@method\" \"@path\" \"@query\" \"x-long\";key=\"{keys}\")");
+        let input = format!("sig1={whole};created=1;nonce=\"n\";keyid=\"{KEYID}\"");
+        claimed(&input, &format!("X-Long: {}\nSignature: {SIGNATURE}", names.join(", "))).starts_with("claim")
+    };
+    assert!(is_claim(1_000, 2) && is_claim(60, 30) && !is_claim(1_000, 60));
+}

@@ -256,6 +256,10 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         count -= of_text;
         let of_data = count.min(self.data.len());
         self.data.advance(of_data);
+        if self.data.is_empty() {
+            // However long the next piece takes, nothing is held of the room that this one was read into.
+            self.data = Bytes::new();
+        }
         self.tail = &self.tail[count - of_data..];
         Poll::Ready(Ok(()))
     }

@@ -189,6 +189,34 @@ fn no_more_connections_than_allowed_are_open() {
     });
 }
 
+/// `timeouts.response` is the time of whoever was asked, not of those who wait before anybody is.
+#[test]
+fn whoever_waited_for_a_connection_waits_for_the_answer_as_long_as_others() {
+    worker(async {
+        let slow = upstream(|_, mut wire| async move {
+            while wire.head().await.ends_with("\r\n\r\n") {
+                sleep(SOON * 2).await;
+                wire.send(OK).await;
+            }
+        })
+        .await;
+        let timeouts = Timeouts { response: SOON * 3, ..SETTINGS.timeouts };
+        let settings = Settings { timeouts, max_connections: 1, retries: 0, ..SETTINGS };
+        let gateway = gateway(&[slow], settings).await;
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            let mut client = gateway.client().await;
+            client.send(GET).await;
+            clients.push(client);
+        }
+        for mut client in clients {
+            let answer = client.rest().await;
+            assert!(answer.ends_with("hello"), "{answer}");
+        }
+        assert_eq!(gateway.failures(), [""; 0]);
+    });
+}
+
 #[test]
 fn an_idle_connection_is_closed_in_time() {
     worker(async {
