@@ -129,8 +129,6 @@ impl Talk {
             })
             .await
         };
-        // Its target, and what it said that nobody took, are parts of the room that it was read into; the answer may last.
-        drop(request);
         let Some((response, tunnel)) = answered else {
             return Err(io::ErrorKind::ConnectionAborted.into());
         };

@@ -10,7 +10,7 @@ use hyper::ext::ReasonPhrase;
 use super::{
     super::response::Response,
     Framing, Terms,
-    sending::{announced, field, has_option, length},
+    sending::{SHORT, announced, field, has_option, length},
 };
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).
@@ -26,7 +26,10 @@ pub fn write<B: Body>(
     date: &HttpDate,
 ) -> (Vec<u8>, Framing, bool) {
     let (status, fields) = (response.status, &response.fields);
-    let mut text = Vec::with_capacity(USUAL_HEAD);
+    // A short body is put behind its head.
+    let body = response.body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let room = USUAL_HEAD + body.filter(|length| *length <= SHORT).unwrap_or_default();
+    let mut text = Vec::with_capacity(room);
     status_line(&mut text, response, terms);
     let (mut is_dated, mut says_close, mut says_anything) = (false, false, false);
     for (name, value) in fields.iter() {
@@ -101,5 +104,5 @@ fn framing<B: Body>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) ->
     }
 }
 
-/// Room for nearly every head and for a short body, in bytes.
-const USUAL_HEAD: usize = 2048;
+/// Room for nearly every head, in bytes.
+const USUAL_HEAD: usize = 1024;

@@ -317,4 +317,4 @@ pub fn has_option(value: &HeaderValue, option: &str) -> bool {
 }
 
 /// Pieces of a body that are put behind what stands before them, in bytes.
-const SHORT: usize = 2 << 10;
+pub(super) const SHORT: usize = 2 << 10;
