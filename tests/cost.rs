@@ -13,7 +13,7 @@ mod talk;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     rc::Rc,
     sync::Arc,
     thread,
@@ -84,29 +84,7 @@ fn costs(asked: Asked, (allocations, bytes): (f64, f64)) {
 
 #[test]
 fn an_idle_connection_holds_what_is_written_here() {
-    let (behind, before) = (listen(), listen());
-    let address = before.local_addr().unwrap();
-    let ground = Ground::new(&behind.local_addr().unwrap().to_string());
-    let request = requests(&ground, true).swap_remove(0);
-    thread::spawn(|| LocalSet::new().block_on(&runtime(), upstream(behind)));
-    let (runtime, tasks) = (runtime(), LocalSet::new());
-    tasks.block_on(&runtime, async {
-        // What the log holds is not the connection's.
-        let gateway = Arc::new(ground.gateway(AccessLog::off()).await);
-        ground.follow(&gateway);
-        spawn_local(serve(before, Rc::new(support::worker(&gateway))));
-    });
-    let connect = || {
-        let request = request.clone();
-        let (tell, told) = oneshot::channel();
-        thread::spawn(move || tell.send(idle_connections(address, &request)));
-        tasks.block_on(&runtime, told).unwrap()
-    };
-    // What grows with the first of them.
-    let first = connect();
-    let mut second = Vec::new();
-    let held = measure(|| second = connect()).bytes_current as f64 / f64::from(CONNECTIONS);
-    drop((first, second));
+    let held = held(|behind| LocalSet::new().block_on(&runtime(), upstream(behind)), true, idle_connections);
     assert!(
         (held / IDLE - 1.0).abs() <= TOLERANCE,
         "an idle connection holds {held:.0} bytes; written are {IDLE}: write down what it holds now, if that is meant",
@@ -116,31 +94,41 @@ fn an_idle_connection_holds_what_is_written_here() {
 /// What a request was read into is room that all share: a few bytes of it would keep all of that.
 #[test]
 fn an_answer_that_lasts_holds_what_is_written_here() {
-    let (behind, before) = (listen(), listen());
-    let address = before.local_addr().unwrap();
-    let ground = Ground::new(&behind.local_addr().unwrap().to_string());
-    let request = requests(&ground, false).swap_remove(0);
-    thread::spawn(|| LocalSet::new().block_on(&runtime(), lasting_upstream(behind)));
-    let (runtime, tasks) = (runtime(), LocalSet::new());
-    tasks.block_on(&runtime, async {
-        let gateway = Arc::new(ground.gateway(AccessLog::off()).await);
-        ground.follow(&gateway);
-        spawn_local(serve(before, Rc::new(support::worker(&gateway))));
-    });
-    let connect = || {
-        let request = request.clone();
-        let (tell, told) = oneshot::channel();
-        thread::spawn(move || tell.send(lasting_answers(address, &request)));
-        tasks.block_on(&runtime, told).unwrap()
-    };
-    let first = connect();
-    let mut second = Vec::new();
-    let held = measure(|| second = connect()).bytes_current as f64 / f64::from(LASTING_ANSWERS);
-    drop((first, second));
+    let answering = |behind| LocalSet::new().block_on(&runtime(), lasting_upstream(behind));
+    let held = held(answering, false, lasting_answers);
     assert!(
         (held / LASTING - 1.0).abs() <= TOLERANCE,
         "an answer that lasts holds {held:.0} bytes; written are {LASTING}: write down what it holds now, if that is meant",
     );
+}
+
+/// Bytes that are kept for each of the connections that `connect` opens, to a gateway before an upstream that answers so.
+fn held(answering: fn(TcpListener), with_key: bool, connect: fn(SocketAddr, &[u8]) -> Vec<TcpStream>) -> f64 {
+    let (behind, before) = (listen(), listen());
+    let address = before.local_addr().unwrap();
+    let ground = Ground::new(&behind.local_addr().unwrap().to_string());
+    let request = requests(&ground, with_key).swap_remove(0);
+    thread::spawn(move || answering(behind));
+    let (runtime, tasks) = (runtime(), LocalSet::new());
+    tasks.block_on(&runtime, async {
+        // What the log holds is not the connection's.
+        let gateway = Arc::new(ground.gateway(AccessLog::off()).await);
+        ground.follow(&gateway);
+        spawn_local(serve(before, Rc::new(support::worker(&gateway))));
+    });
+    let connections = || {
+        let request = request.clone();
+        let (tell, told) = oneshot::channel();
+        thread::spawn(move || tell.send(connect(address, &request)));
+        tasks.block_on(&runtime, told).unwrap()
+    };
+    // What grows with the first of them.
+    let first = connections();
+    let mut second = Vec::new();
+    let kept = measure(|| second = connections()).bytes_current;
+    let each = kept as f64 / second.len() as f64;
+    drop((first, second));
+    each
 }
 
 #[test]
@@ -209,7 +197,7 @@ fn ask(stream: &mut TcpStream, request: &[u8]) {
 }
 
 /// Begins an answer without end where it is asked to, and gives others whole ones.
-async fn lasting_upstream(socket: std::net::TcpListener) {
+async fn lasting_upstream(socket: TcpListener) {
     let listener = tokio::net::TcpListener::from_std(socket).unwrap();
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -31,15 +31,23 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { clock: Clock::system(), until: AtomicU64::new(0), hurried: AtomicU32::new(0) }
+        Self::by(Clock::system())
+    }
+
+    fn by(clock: Clock) -> Self {
+        Self { clock, until: AtomicU64::new(0), hurried: AtomicU32::new(0) }
     }
 
     /// Lets others go first, if what is being written may wait.
     pub(super) fn give_way(&self) {
-        let until = self.until.load(Ordering::Relaxed);
-        if until > 0 && self.hurried.load(Ordering::Relaxed) == 0 && self.uptime() < until {
+        if self.may_wait() {
             thread::yield_now();
         }
+    }
+
+    fn may_wait(&self) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until > 0 && self.hurried.load(Ordering::Relaxed) == 0 && self.uptime() < until
     }
 
     fn uptime(&self) -> u64 {
@@ -78,5 +86,34 @@ impl<'a> Hurried<'a> {
 impl Drop for Hurried<'_> {
     fn drop(&mut self) {
         self.0.hurried.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_change_waits_only_as_long_as_nobody_waits_for_it() {
+        let clock = Clock::manual(Timestamp::default());
+        clock.advance(Duration::from_secs(1));
+        let patience = Arc::new(Patience::by(clock.clone()));
+        assert!(!patience.may_wait(), "nothing is written");
+        let patient = Patient::begin(&patience);
+        assert!(patience.may_wait());
+        let (one, other) = (Hurried::by(&patience), Hurried::by(&patience));
+        assert!(!patience.may_wait());
+        drop(one);
+        assert!(!patience.may_wait(), "one still waits");
+        drop(other);
+        assert!(patience.may_wait());
+        clock.advance(LONGEST);
+        assert!(!patience.may_wait(), "somebody may wait in another process");
+        drop(patient);
+        let patient = Patient::begin(&patience);
+        assert!(patience.may_wait(), "another change");
+        drop(patient);
+        assert!(!patience.may_wait());
     }
 }
