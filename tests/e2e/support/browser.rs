@@ -21,6 +21,8 @@ use super::wait;
 
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take to start: the first one reads some 300 MB from a disk that others keep busy.
+const START: Duration = Duration::from_secs(120);
 
 /// A browser with one window.
 pub struct Browser {
@@ -52,7 +54,7 @@ impl Browser {
         let capabilities = browser.capabilities();
         let url = format!("http://127.0.0.1:{port}");
         let driver =
-            browser.runtime.block_on(async { timeout(PATIENCE, WebDriver::new(url, capabilities)).await });
+            browser.runtime.block_on(async { timeout(START, WebDriver::new(url, capabilities)).await });
         browser.driver = Some(driver.expect("a browser in time").expect("a browser"));
         browser
     }
