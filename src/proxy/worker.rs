@@ -20,6 +20,7 @@ use super::{
     handover::Handover,
     headers::{HeaderRules, RequestIds},
     known::Known,
+    linger::Lane,
     peer::Peer,
     reject::Refusal,
     snapshot::Snapshot,
@@ -46,6 +47,8 @@ pub struct Worker {
     pub request_ids: RequestIds,
     /// Those who are served at this moment.
     pub turns: Turns,
+    /// Whose answers others go before.
+    pub lane: Lane,
     /// Room for bodies that are read whole.
     pub places: Places,
     /// For answers.
@@ -88,6 +91,7 @@ impl Worker {
             handover,
             request_ids: RequestIds::new(seed),
             turns: Turns::default(),
+            lane: Lane::default(),
             places: Places::default(),
             date: Cell::new(date),
             pulse,
