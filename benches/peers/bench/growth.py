@@ -4,15 +4,16 @@ import os
 import shutil
 import sqlite3
 
+import check
 import ground as grounds
 import load
 from latchgate import Latchgate
-from machine import files
+from machine import LOAD_CORES, files
 from scenarios import WINDOW, Ended
 from subjects import Subject
 
-# Keys that are asked for, whatever else is stored.
-USED = 1000
+# Keys that are asked for, whatever else is stored; so many of them for the first time while nobody else asks.
+USED, ALONE = 1000, 400
 BASE = {"stored": USED, "routes": 1, "networks": 3, "connections": 64}
 STEPS = {
     "stored": (USED, 100_000, 10_000_000),
@@ -103,7 +104,11 @@ def growth(bench, program, most, kept):
 
 
 def measure(bench, program, made, variants):
-    keys_file = grounds.write_lines(os.path.join(bench.ground.folder, "used.txt"), bench.ground.keys[:USED])
+    keys, home = bench.ground.keys[:USED], bench.ground.folder
+    keys_file, alone, crowd = (
+        grounds.write_lines(os.path.join(home, "used%s.txt" % name), some)
+        for name, some in (("", keys), ("-alone", keys[:ALONE]), ("-crowd", keys[ALONE:]))
+    )
 
     def subject(name, of):
         gateway = Latchgate(program, made[of["stored"], of["networks"]], of["routes"])
@@ -114,11 +119,18 @@ def measure(bench, program, made, variants):
         connections = min(of["connections"], files() // 2 - 500)
         path = one.path + "1?limit=10"
         with Ended(bench.start(one)) as running:
-            options = {"path": path, "keys_file": keys_file, "connections": 64}
-            first = load.measure(bench.ground, "load", running, seconds=20, warm=0, once="yes", **options)
-            options["connections"] = connections
-            row = load.measure(bench.ground, "load", running, seconds=WINDOW, warm=0.5, **options)
-        row["first_p50"], row["first_p99"], row["of"] = first["p50"], first["p99"], {**of, "connections": connections}
+            # Its socket is open before anybody serves it: a start is no part of a key's first request.
+            check.ask(running, "nobody's")
+            row = {}
+            for which, options in (
+                ("first", {"keys_file": alone, "connections": 1, "cores": LOAD_CORES[:1]}),
+                ("crowd", {"keys_file": crowd, "connections": 64}),
+            ):
+                first = load.measure(bench.ground, "load", running, path=path, seconds=20, warm=0, once="yes", **options)
+                row.update({which + "_p50": first["p50"], which + "_p99": first["p99"]})
+            options = {"path": path, "keys_file": keys_file, "connections": connections}
+            row.update(load.measure(bench.ground, "load", running, seconds=WINDOW, warm=0.5, **options))
+        row["of"] = {**of, "connections": connections}
         bench.add("growth", one.name, number, row)
         bench.told("growth", one, row)
 

@@ -150,6 +150,15 @@ def idle(rows):
     return table(["", "KiB each"], [cells for _, cells in sorted(body, key=lambda line: line[0])])
 
 
+# Of the first request of a key.
+FIRSTS = {
+    "first_p50": "a key's first request, p50",
+    "first_p99": "p99",
+    "crowd_p50": "64 at once, p50",
+    "crowd_p99": "p99 of those",
+}
+
+
 def growth(rows):
     """What a request costs as one thing at a time grows."""
     body = []
@@ -161,11 +170,11 @@ def growth(rows):
             "{:,}".format(mine[0]["of"][what]),
             "%.2f" % min(row["us"] for row in usable(mine) or mine),
             "%.2f" % median(row["us"] for row in mine),
-            "%.0f" % median(row["first_p50"] for row in mine),
-            "%.0f" % median(row["first_p99"] for row in mine),
+            *("%.0f" % median(row[name] for row in mine) for name in FIRSTS),
             "%d of %d" % (len(usable(mine)), len(mine)),
         ])  # fmt: skip
-    return table(["", "how many", "us, best", "us, median", "a key's first request, p50", "p99", "busy rounds"], body)
+    head = ["", "how many", "us, best", "us, median", *FIRSTS.values(), "busy rounds"]
+    return table(head, body)
 
 
 def storms(rows):
