@@ -71,8 +71,8 @@ async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Ask
     }
 }
 
-/// A batch that takes longer is not waited for by the next one.
-const SLOW: Duration = Duration::from_millis(50);
+/// A batch that takes longer waits for a disk, or for somebody's core; the next one does not wait for it.
+const SLOW: Duration = Duration::from_millis(3);
 
 async fn read(
     store: Store,
