@@ -32,7 +32,7 @@ const STATEMENTS_CACHED: usize = 200;
 const READERS: u32 = 4;
 /// In KiB, as SQLite wants it said: room for the tops of the indexes. The system keeps the rest of the file in memory once,
 /// not once for each connection.
-const CACHE: &str = "-512";
+const CACHE: &str = "-256";
 /// Steps of SQLite's virtual machine from one giving way to the next: some fifty microseconds. Not fewer, because a kernel may
 /// take away what a thread that gives way had left.
 const STEPS_AT_ONCE: i32 = 1000;
