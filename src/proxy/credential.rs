@@ -5,6 +5,8 @@
 //! at. What is not ours - Basic, a token beside `X-API-Key` whose
 //! issuer we do not know, other cookies - stays for the upstream.
 
+use std::cell::LazyCell;
+
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 use super::{cookie, directory::Rules, fields::Fields, signature};
@@ -159,6 +161,9 @@ fn authorization(
 ) -> Result<Option<(Credential, Carrier)>, Conflict> {
     let (issuers, rules) = (&rules.issuers, &rules.profile.keys);
     let mut found: Option<(Credential, Carrier)> = None;
+    // Looked for once, however many lines there are: nobody looks at every pair.
+    let id = LazyCell::new(|| only(fields, &X_XDR_AUTH_ID));
+    let may_be_hashed = LazyCell::new(|| signature::has_parts(fields));
     for value in fields.get_all(&AUTHORIZATION) {
         let ours = match bearer(value, issuers) {
             Some(token) if token.kind != Kind::Key => Some((token, Carrier::Bearer)),
@@ -166,11 +171,11 @@ fn authorization(
                 Some((token, Carrier::Bearer))
             }
             None if rules.carried_by(Carrier::Bare)
-                && fields.contains(&X_XDR_AUTH_ID)
-                && !signature::is_hashed(value, fields, rules) =>
+                && *id != Ok(None)
+                && !(*may_be_hashed && signature::is_hash(value, rules)) =>
             {
                 let bare = Credential::whole(value);
-                let named = only(fields, &X_XDR_AUTH_ID)?.map(Credential::whole);
+                let named = (*id)?.map(Credential::whole);
                 // The id must be the key's own: a key sent under another's id is nobody's.
                 let fits = named.is_some_and(|id| names(rules, id.text(), bare.text()));
                 Some((if fits { bare } else { Credential { end: 0, start: 0, ..bare } }, Carrier::Bare))

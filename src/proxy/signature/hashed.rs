@@ -44,16 +44,13 @@ pub(super) fn is_here(fields: &Fields, rules: &KeyRules) -> bool {
         && fields.get_all(&AUTHORIZATION).any(|value| is_hash(value, rules))
 }
 
-/// Whether this value of `Authorization` is a hash, and no key.
-pub fn is_hashed(value: &HeaderValue, fields: &Fields, rules: &KeyRules) -> bool {
-    has_parts(fields) && is_hash(value, rules)
-}
-
-fn has_parts(fields: &Fields) -> bool {
+/// Whether there is what a hash in `Authorization` comes with.
+pub fn has_parts(fields: &Fields) -> bool {
     fields.contains(&X_XDR_AUTH_ID) && (fields.contains(&X_XDR_NONCE) || fields.contains(&X_XDR_TIMESTAMP))
 }
 
-fn is_hash(value: &HeaderValue, rules: &KeyRules) -> bool {
+/// Whether this value of `Authorization` is a hash, where there is what comes with one, and no key.
+pub fn is_hash(value: &HeaderValue, rules: &KeyRules) -> bool {
     let bytes = value.as_bytes();
     !bytes.contains(&b' ') && !bytes.starts_with(rules.shape.literal().as_bytes())
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use http::{Method, Uri};
 
-pub use self::hashed::{discard as discard_hash, is_hashed};
+pub use self::hashed::{discard as discard_hash, has_parts, is_hash};
 use self::{digest::Digests, hashed::Hashed, message::Message};
 use super::{credential::Credential, fields::Fields};
 use crate::{
