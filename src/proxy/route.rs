@@ -122,8 +122,6 @@ impl Routes {
     }
 }
 
-/// A browser's question whether a cross-origin request may be made (Fetch standard section 3.2.2). It never
-/// carries a credential.
 /// The segment of a path at this place, from 0.
 fn segment(path: &str, place: usize) -> Option<&str> {
     let mut rest = path.strip_prefix('/')?;
@@ -140,6 +138,8 @@ fn first_segment(path: &str) -> (&str, &str) {
     path.split_at(end)
 }
 
+/// A browser's question whether a cross-origin request may be made (Fetch standard section 3.2.2). It never
+/// carries a credential.
 fn is_preflight(method: &Method, fields: &Fields) -> bool {
     *method == Method::OPTIONS && fields.contains(&ORIGIN) && fields.contains(&ACCESS_CONTROL_REQUEST_METHOD)
 }

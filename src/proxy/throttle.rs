@@ -161,12 +161,13 @@ impl Standing {
     /// Whether this is a name under which it is said where it stands: nobody else's word under it goes to the client.
     pub fn tells(&self, name: &HeaderName) -> bool {
         let Some(caller) = &self.caller else { return false };
-        let limits = match self.left {
-            Some(Left { retry_after: Some(_), .. }) => &LIMITS[..],
-            Some(_) => &LIMITS[..LIMITS.len() - 1],
-            None => &[],
-        };
-        limits.contains(name) || (caller.sunset.is_some() && ENDS.contains(name))
+        // Most names begin with another letter than any of these.
+        match (name.as_str().as_bytes().first(), self.left) {
+            (Some(b'r' | b'x'), Some(Left { retry_after: Some(_), .. })) => LIMITS.contains(name),
+            (Some(b'r' | b'x'), Some(_)) => LIMITS[..LIMITS.len() - 1].contains(name),
+            (Some(b'd' | b's'), _) => caller.sunset.is_some() && ENDS.contains(name),
+            _ => false,
+        }
     }
 
     /// Says so on an answer.
