@@ -129,7 +129,7 @@ fn b_admitted(bencher: Bencher<'_, '_>) {
             let exchange = Exchange::begin(worker, &peer, &turn, &request);
             (request, exchange)
         };
-        let run = |(request, exchange): &mut (Request<Inbound>, Exchange)| {
+        let run = |(request, exchange): &mut (Request<Inbound>, Box<Exchange>)| {
             let path = request.target.path().to_owned();
             let found = snapshot.routes.find(None, &http::Method::GET, &path, &request.fields).unwrap();
             at_once(admit(exchange, &found.action, found.route.credentials, request))

@@ -47,7 +47,10 @@ use crate::{
         tasks::{Stopped, Tasks},
         tls::{Door, NotMet},
     },
-    telemetry::{access_log::AccessRecord, metrics::Metrics},
+    telemetry::{
+        access_log::{AccessRecord, Word},
+        metrics::Metrics,
+    },
 };
 
 /// What the port serves.
@@ -129,7 +132,7 @@ async fn converse(
             }
             // Answers are whole: with this one hyper has all that it will write.
             turn.store(ENDED, Ordering::Relaxed);
-            if let Some(line) = response.extensions_mut().remove() {
+            if let Some(line) = response.extensions_mut().remove::<AccessRecord>() {
                 gateway.log.push(line);
             }
             Ok::<_, Infallible>(response)
@@ -193,9 +196,9 @@ impl Answers for Unread {
         let id = id.unwrap_or(HeaderValue::from_static("unknown"));
         // What the method was is part of what could not be read.
         let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
-        line.route = Some("admin".into());
+        line.say(Word::Route, "admin");
         line.status = refusal.status();
-        line.request_id = Some(id.clone());
+        line.say(Word::RequestId, &id);
         line.client_ip = Some(self.ip);
         line.outcome = refusal.code();
         self.gateway.log.push(line);

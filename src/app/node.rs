@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use zeroize::Zeroizing;
 
 use super::signed::{self, Signed};
@@ -28,7 +28,10 @@ use crate::{
         usage::{Deliver, KeyUse, Use, Uses},
     },
     runtime::client_ip::{self, Client, Connection},
-    telemetry::{access_log::AccessRecord, metrics::Outcome},
+    telemetry::{
+        access_log::{AccessRecord, Word},
+        metrics::Outcome,
+    },
 };
 
 /// What the API is served from.
@@ -184,7 +187,8 @@ impl Proved for ProvedCredential {
         if let CredentialId::Key(id) = self.record.id {
             let client = line.client_ip;
             let counts = vec![Use { key: id, client, count: 1, last: now }];
-            let (request_id, key) = (line.request_id.clone(), Arc::clone(&self.record));
+            let request_id = line.said(Word::RequestId).and_then(|id| HeaderValue::from_bytes(id).ok());
+            let key = Arc::clone(&self.record);
             let each = self.noted.then_some(KeyUse { at: now, client, request_id, key });
             // Nobody listens any more only at the very end of a shutdown.
             let _ = self.usage.send(Uses { counts, each: each.into_iter().collect(), ..Uses::default() });

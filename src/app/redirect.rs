@@ -44,7 +44,7 @@ use crate::{
         tasks::{Stopped, Tasks},
         tls::Challenges,
     },
-    telemetry::access_log::AccessRecord,
+    telemetry::access_log::{AccessRecord, Word},
 };
 
 /// Serves the port, where there is one, until the group is asked to end.
@@ -127,8 +127,9 @@ impl Answers for Unread {
         let id = request_id(now);
         // What the method was is part of what could not be read.
         let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
-        (line.route, line.client_ip) = (Some("redirect".into()), Some(self.ip));
-        (line.status, line.request_id) = (refusal.status(), Some(id.clone()));
+        line.say(Word::Route, "redirect");
+        line.say(Word::RequestId, &id);
+        (line.status, line.client_ip) = (refusal.status(), Some(self.ip));
         line.outcome = refusal.code();
         self.gateway.log.push(line);
         let mut response = refusal.response(&snapshot.rules.profile, &id);
@@ -147,14 +148,15 @@ fn answer<B>(request: &Request<B>, ip: IpAddr, Desk { gateway, challenges }: &De
     let id = request_id(now);
     let mut line = AccessRecord::new(now, request.method().clone());
     line.asked_for(request.uri());
-    (line.route, line.client_ip) = (Some("redirect".into()), Some(ip));
+    line.say(Word::Route, "redirect");
+    line.client_ip = Some(ip);
     let place = place(request, snapshot.public_url.as_ref());
     // An authority asks here whether a name is ours (RFC 8555 section 8.3).
     let token = request.uri().path().strip_prefix(CHALLENGES);
     let owed =
         token.filter(|_| request.method() == Method::GET).and_then(|token| challenges.answer_to(token));
     let mut response = if let Some(authorization) = owed {
-        line.route = Some("acme".into());
+        line.say(Word::Route, "acme");
         let mut response = Response::new(Bytes::copy_from_slice(authorization.as_bytes()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -177,8 +179,9 @@ fn answer<B>(request: &Request<B>, ip: IpAddr, Desk { gateway, challenges }: &De
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(X_REQUEST_ID, id.clone());
-    (line.status, line.request_id) = (response.status(), Some(id));
+    line.say(Word::RequestId, &id);
+    headers.insert(X_REQUEST_ID, id);
+    line.status = response.status();
     gateway.log.push(line);
     response
 }

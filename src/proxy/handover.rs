@@ -75,7 +75,7 @@ pub async fn hand_over(
     {
         request.fields.insert(HOST, host);
     }
-    request.fields.insert(X_REQUEST_ID, exchange.request_id());
+    request.fields.insert(X_REQUEST_ID, exchange.name().header());
     let request = request.map(Carried::of).into();
     let limits = exchange.serving.snapshot.limits.clone();
     // Whoever answers has as much for each of its steps: who asks, the body, the work. This is the end of all of them.
@@ -83,11 +83,11 @@ pub async fn hand_over(
     let (target, connection, is_page) = (asked.target.clone(), exchange.peer.connection(), label.is_none());
     let client = exchange.client.address.unwrap_or(connection.ip);
     let handed = Handed { request, target, connection, client, limits, is_page };
-    let sent = label.map(|label| (label, exchange.forwarded(label).1));
+    let sent = label.map(|_| exchange.forwarded().1);
     let answering = exchange.worker.handover.begin(handed).ok_or(Refusal::Overloaded)?;
     let Answered { response, line } = within(patience, answering).await?;
-    if let Some((label, sent)) = sent {
-        exchange.answered_by(label, sent);
+    if let Some(sent) = sent {
+        exchange.answered_by(sent);
     }
     if let Some(line) = line {
         exchange.told(line);

@@ -26,21 +26,15 @@ pub struct Shared {
     headers: Phrase,
     /// The header for what names the credential.
     credential: HeaderName,
-    /// The organization, as logged.
-    pub tenant: HeaderValue,
-    /// The team, as logged.
-    pub team: Option<HeaderValue>,
 }
 
 impl Shared {
     /// Everything the upstream may know of a caller but which credential it has.
     pub fn new(principal: &Principal, profile: &Profile, names: &config::Identity) -> Self {
         let boundary = &principal.boundary;
-        let tenant = value(boundary.org());
-        let team = boundary.team().map(value);
         let headers = [
-            (&names.tenant, Some(tenant.clone())),
-            (&names.team, team.clone()),
+            (&names.tenant, Some(value(boundary.org()))),
+            (&names.team, boundary.team().map(value)),
             (&names.project, boundary.project().map(value)),
             (&names.user, principal.user.map(value)),
             (&names.role, principal.role.as_deref().map(value)),
@@ -49,7 +43,7 @@ impl Shared {
             (&names.method, Some(HeaderValue::from_static(principal.method.as_str()))),
         ];
         let headers = headers.into_iter().filter_map(|(name, value)| Some((name.clone(), value?)));
-        Self { headers: headers.collect(), credential: names.credential.clone(), tenant, team }
+        Self { headers: headers.collect(), credential: names.credential.clone() }
     }
 }
 

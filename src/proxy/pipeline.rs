@@ -31,6 +31,7 @@ use super::{
     sign_in,
     tunnel::Tunnel,
     turn::Turn,
+    wire::room,
     worker::Worker,
 };
 use crate::{config::Protocol, runtime::patience::Pace};
@@ -43,9 +44,8 @@ pub async fn handle(
     turn: &Rc<Turn>,
     request: &mut Request<Inbound>,
     lines: &mut impl Lines,
-) -> (Response<Recorded<Body>>, Option<Tunnel>) {
-    // It goes a long way, and would be moved at each step.
-    let mut exchange = Box::new(Exchange::begin(worker, peer, turn, request));
+) -> (Response<Recorded<Body>>, Option<Box<Tunnel>>) {
+    let mut exchange = Exchange::begin(worker, peer, turn, request);
     let is_head = request.method == Method::HEAD;
     let outcome = serve(&mut exchange, request).await;
     // Nobody takes what is left of the body: its connection is free to say more. Nor is the head needed, which would keep
@@ -110,7 +110,7 @@ async fn serve(exchange: &mut Exchange, request: &mut Request<Inbound>) -> Resul
     }
     let matched = snapshot.routes.find(host, &request.method, &path, &request.fields)?;
     let label = &snapshot.labels[matched.index];
-    exchange.routed(label);
+    exchange.routed(matched.index);
     let Some(upstream) = serving.upstreams.of(matched.index) else {
         // The route is the admin API's. A host that the configuration gives to the route needs no other leave.
         if matched.route.host.is_none() {
@@ -129,15 +129,14 @@ async fn serve(exchange: &mut Exchange, request: &mut Request<Inbound>) -> Resul
 
     let identity = caller.as_deref().map(|caller| caller.identity.headers()).unwrap_or_default();
     let assertion = exchange.assertion(caller.as_ref(), label)?;
-    let (request_id, peer_trusted) = (exchange.request_id(), exchange.client.peer_trusted);
     let protocols = headers::wanted_protocols(request);
     let said = {
         let hop = Hop {
             peer: &exchange.peer.text,
-            peer_trusted,
+            peer_trusted: exchange.client.peer_trusted,
             tls: exchange.peer.tls,
             client_certificate: exchange.peer.subject.as_ref(),
-            request_id: &request_id,
+            request_id: exchange.name().as_bytes(),
             identity,
             assertion: assertion.as_ref(),
             protocols: protocols.as_ref(),
@@ -151,12 +150,12 @@ async fn serve(exchange: &mut Exchange, request: &mut Request<Inbound>) -> Resul
         pace: Pace { within: snapshot.limits.request_timeout, rate: snapshot.limits.min_rate.0 },
         clock: exchange.worker.gateway.clock.clone(),
     };
-    let (on_end, sent) = exchange.forwarded(label);
+    let (on_end, sent) = exchange.forwarded();
     let is_known = caller.is_some();
     exchange.let_in(caller, matched.action.permission);
     let asked = Asked { request, said, protocols, turn: exchange.turn(), sent };
     let answer = forward::send(upstream, permit, asked, limits, &serving.headers, on_end).await?;
-    exchange.answered_by(label, sent);
+    exchange.answered_by(sent);
     Ok(match answer {
         Sent::Answer(mut response) => {
             if is_known {
@@ -184,13 +183,10 @@ fn said(
         request.fields.extend(said);
         return Ok(Vec::new());
     }
-    let mut said = Vec::with_capacity(USUAL_LINES);
+    let mut said = room::text();
     rules.prepare(request, hop, &mut said)?;
     Ok(said)
 }
-
-/// Room for nearly everything that the gateway says to an upstream, in bytes.
-const USUAL_LINES: usize = 768;
 
 /// Answers a question about the gateway itself (RFC 9110 section 9.3.7): what each path takes, only the path tells.
 fn capabilities() -> Response<Body> {

@@ -17,8 +17,8 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     body::{Hold, Inbound},
     directory::Record,
-    forward::{End, Ended, Far},
-    headers::{Lines, X_REQUEST_ID},
+    forward::{End, Far, OnEnd},
+    headers::{Lines, RequestName, X_REQUEST_ID},
     peer::Peer,
     reject::Refusal,
     request::Request,
@@ -39,8 +39,8 @@ use crate::{
     },
     runtime::client_ip::{self, Client},
     telemetry::{
-        access_log::{AccessRecord, AuthFailure},
-        metrics::{Held, Outcome, RouteMetrics},
+        access_log::{AccessRecord, AuthFailure, Word},
+        metrics::{Outcome, RouteMetrics},
     },
 };
 
@@ -58,21 +58,35 @@ pub struct Exchange {
     pub began: Moment,
     /// Where its key stands, once it has one.
     pub standing: Standing,
-    line: AccessRecord,
-    route: Arc<RouteMetrics>,
-    in_flight: Option<Held>,
+    name: RequestName,
+    /// The kind of credential that it brought.
+    kind: Option<Method>,
+    /// Where it is in the configuration's labels: the route that it takes.
+    route: Option<usize>,
+    /// Whether it goes, or went, to that route's upstream.
+    is_forwarded: bool,
+    /// None: nobody wants to read it.
+    line: Option<Box<AccessRecord>>,
+    outcome: &'static str,
+    /// None: it is not answered.
+    status: Option<StatusCode>,
+    bytes_out: u64,
     inside: Option<Inside>,
-    ended: Rc<Cell<Option<Ended>>>,
+    ended: OnEnd,
     turn: Rc<Turn>,
-    far: Option<Far<OnEnd>>,
-    answered: bool,
+    far: Option<Box<Far>>,
     /// When it was decided, by the clock's uptime; what follows until it is sent takes no time worth another look.
     decided: Cell<Duration>,
 }
 
 impl Exchange {
     /// A request whose head was just read.
-    pub fn begin<B>(worker: &Rc<Worker>, peer: &Rc<Peer>, turn: &Rc<Turn>, request: &Request<B>) -> Self {
+    pub fn begin<B>(
+        worker: &Rc<Worker>,
+        peer: &Rc<Peer>,
+        turn: &Rc<Turn>,
+        request: &Request<B>,
+    ) -> Box<Self> {
         turn.begin();
         let serving = worker.serving();
         let trusted = &serving.snapshot.trusted_proxies;
@@ -80,15 +94,9 @@ impl Exchange {
             trusted.contains(ip)
         });
         let began = worker.gateway.clock.read();
-        let mut line = AccessRecord::new(began.wall, request.method.clone());
-        line.request_id = Some(worker.request_ids.of(&request.fields, began.wall));
-        if worker.gateway.log.is_on() {
-            line.host = request.fields.get(&HOST).and_then(own_value);
-            line.asked_for(&request.target);
-        }
-        line.client_ip = client.address;
-        Self {
-            route: Arc::clone(&serving.snapshot.nowhere),
+        let name = worker.request_ids.of(&request.fields, began.wall);
+        // It goes a long way, and would be moved at each step.
+        let mut exchange = Box::new(Self {
             worker: Rc::clone(worker),
             peer: Rc::clone(peer),
             turn: Rc::clone(turn),
@@ -96,14 +104,21 @@ impl Exchange {
             client,
             began,
             standing: Standing::default(),
-            line,
-            in_flight: None,
+            name,
+            kind: None,
+            route: None,
+            is_forwarded: false,
+            line: None,
+            outcome: "ok",
+            status: None,
+            bytes_out: 0,
             inside: None,
             ended: Rc::default(),
             far: None,
-            answered: false,
             decided: Cell::new(began.uptime),
-        }
+        });
+        exchange.is_about(request);
+        exchange
     }
 
     /// Counts it among those that are under way, to its end; refused where there are as many as may be.
@@ -121,8 +136,8 @@ impl Exchange {
     }
 
     /// Its name.
-    pub fn request_id(&self) -> HeaderValue {
-        self.line.request_id.clone().unwrap_or(HeaderValue::from_static(""))
+    pub const fn name(&self) -> &RequestName {
+        &self.name
     }
 
     /// Reads its body whole, before anything of it is forwarded.
@@ -132,12 +147,15 @@ impl Exchange {
         Ok(body.hold(Hold { places: &self.worker.places, most, patience }).await?)
     }
 
-    /// It is the question of a proxy about this request, which is what is written of it.
-    pub fn is_about<B>(&mut self, original: &Request<B>) {
-        self.line.method = original.method.clone();
+    /// This is what is written of it; of the question of a proxy it is the request that it is about.
+    pub fn is_about<B>(&mut self, request: &Request<B>) {
         if self.worker.gateway.log.is_on() {
-            self.line.host = original.fields.get(&HOST).and_then(own_value);
-            self.line.asked_for(&original.target);
+            let mut line = Box::new(AccessRecord::new(self.began.wall, request.method.clone()));
+            line.say(Word::RequestId, self.name.as_bytes());
+            line.note(Word::Host, request.fields.get(&HOST).map(HeaderValue::as_bytes));
+            line.asked_for(&request.target);
+            line.client_ip = self.client.address;
+            self.line = Some(line);
         }
     }
 
@@ -157,50 +175,51 @@ impl Exchange {
         })
     }
 
-    /// It takes this route.
-    pub fn routed(&mut self, label: &Label) {
-        self.line.route = Some(Arc::clone(&label.route));
-        self.route = Arc::clone(&label.metrics);
+    /// It takes this route, by its index.
+    pub const fn routed(&mut self, route: usize) {
+        self.route = Some(route);
     }
 
     /// It brought a credential of this kind.
-    pub fn presented(&mut self, method: Method) {
-        self.line.auth_method = Some(method);
+    pub const fn presented(&mut self, method: Method) {
+        self.kind = Some(method);
     }
 
     /// The kind of credential that it brought.
     pub const fn kind(&self) -> Option<Method> {
-        self.line.auth_method
+        self.kind
     }
 
     /// It comes from this key.
     pub fn proved(&mut self, record: &Record) {
-        self.line.credential = Some(record.identity.credential.clone());
-        self.line.tenant = Some(record.identity.shared.tenant.clone());
-        self.line.team.clone_from(&record.identity.shared.team);
+        let Some(line) = &mut self.line else { return };
+        let boundary = &record.principal.boundary;
+        line.say(Word::Credential, record.identity.credential.as_bytes());
+        (line.tenant, line.team) = (Some(boundary.org()), boundary.team());
     }
 
     /// Its credential is nobody's (R002_14).
     pub fn failed(&mut self, prefix: &str, refusal: &Refusal) {
-        let prefix: Option<Box<str>> = Some(prefix).filter(|prefix| !prefix.is_empty()).map(Into::into);
-        self.line.credential = prefix.as_deref().and_then(|prefix| HeaderValue::from_str(prefix).ok());
-        self.line.auth_failure = Some(AuthFailure { prefix, reason: refusal.code() });
+        let Some(line) = &mut self.line else { return };
+        let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
+        line.note(Word::Credential, prefix.map(str::as_bytes));
+        line.auth_failure = Some(AuthFailure { prefix: prefix.map(Into::into), reason: refusal.code() });
     }
 
     /// The decision was made, at this uptime.
     pub fn decided(&self, outcome: Outcome, now: Duration) {
         self.decided.set(now);
         let took = now.saturating_sub(self.began.uptime);
-        self.worker.gateway.metrics.auth.decided(self.line.auth_method, outcome, took);
+        self.worker.gateway.metrics.auth.decided(self.kind, outcome, took);
     }
 
     /// It was let through and counts as a use of the key, or keeps the session awake.
     pub fn used(&self, record: &Arc<Record>) {
-        let (client, at) = (self.line.client_ip, self.began.wall);
+        let (client, at) = (self.client.address, self.began.wall);
         if let CredentialId::Key(key) = record.id {
             self.worker.usage.count(key, client, at);
             if self.serving.snapshot.notes_uses {
-                let (request_id, key) = (self.line.request_id.clone(), Arc::clone(record));
+                let (request_id, key) = (Some(self.name.header()), Arc::clone(record));
                 self.worker.usage.note(KeyUse { at, client, request_id, key });
             }
         }
@@ -223,44 +242,61 @@ impl Exchange {
     }
 
     /// Its upstream goes on in another protocol.
-    pub fn switched(&mut self, far: Far<OnEnd>) {
+    pub fn switched(&mut self, far: Box<Far>) {
         self.far = Some(far);
     }
 
-    /// It goes to this route's upstream, at this uptime. The first is to be told when the answer has ended.
-    pub fn forwarded(&mut self, label: &Label) -> (OnEnd, Duration) {
+    /// It goes to its route's upstream, at this uptime. The first is to be told when the answer has ended.
+    pub fn forwarded(&mut self) -> (OnEnd, Duration) {
         // Whoever waits for the answer relies on being looked at.
         self.worker.turns.add(&self.turn);
-        self.line.upstream = Some(Arc::clone(&label.upstream));
-        self.in_flight = Some(label.upstream_metrics.in_flight.hold());
-        let ended = Rc::clone(&self.ended);
-        (Box::new(move |end| ended.set(Some(end))), self.decided.get())
+        self.is_forwarded = true;
+        if let Some(label) = self.label() {
+            label.upstream_metrics.in_flight.enter();
+        }
+        (Rc::clone(&self.ended), self.decided.get())
     }
 
     /// Its upstream, to which it was sent at this uptime, has begun to answer.
-    pub fn answered_by(&self, label: &Label, sent: Duration) {
+    pub fn answered_by(&self, sent: Duration) {
         let took = self.worker.gateway.clock.uptime().saturating_sub(sent);
-        label.upstream_metrics.duration.observe(took);
+        if let Some(label) = self.label() {
+            label.upstream_metrics.duration.observe(took);
+        }
     }
 
     /// The control plane answered it, and this is what it found out about the caller.
     pub fn told(&mut self, found: AccessRecord) {
         if found.outcome == "rate_limited" {
-            self.route.limited();
+            self.limited();
         }
-        let line = &mut self.line;
-        (line.auth_method, line.auth_failure) = (found.auth_method, found.auth_failure);
-        (line.credential, line.tenant, line.team) = (found.credential, found.tenant, found.team);
-        (line.outcome, line.bytes_in) = (found.outcome, found.bytes_in);
+        (self.kind, self.outcome) = (found.auth_method, found.outcome);
+        let Some(line) = &mut self.line else { return };
+        line.note(Word::Credential, found.said(Word::Credential));
+        (line.tenant, line.team) = (found.tenant, found.team);
+        (line.auth_failure, line.bytes_in) = (found.auth_failure, found.bytes_in);
     }
 
     /// It is not answered by an upstream.
     pub fn refuse(&mut self, refusal: &Refusal) -> http::Response<Bytes> {
-        self.line.outcome = refusal.code();
+        self.outcome = refusal.code();
         if matches!(refusal, Refusal::RateLimited) {
-            self.route.limited();
+            self.limited();
         }
-        refusal.response(&self.serving.snapshot.rules.profile, &self.request_id())
+        refusal.response(&self.serving.snapshot.rules.profile, &self.name.header())
+    }
+
+    fn label(&self) -> Option<&Label> {
+        self.serving.snapshot.labels.get(self.route?)
+    }
+
+    /// What counts it.
+    fn counters(&self) -> &RouteMetrics {
+        self.label().map_or(&self.serving.snapshot.nowhere, |label| &label.metrics)
+    }
+
+    fn limited(&self) {
+        self.counters().limited();
     }
 
     /// It is answered; what remains is to see the answer out, or the tunnel that it opens. What is said on every answer goes
@@ -269,18 +305,15 @@ impl Exchange {
         mut self: Box<Self>,
         mut response: Response<B>,
         lines: &mut impl Lines,
-    ) -> (Response<Recorded<B>>, Option<Tunnel>) {
+    ) -> (Response<Recorded<B>>, Option<Box<Tunnel>>) {
         response.fields.retain(|name, _| *name != X_REQUEST_ID && !self.standing.tells(name));
         self.standing.describe(lines);
-        if let Some(id) = &self.line.request_id {
-            lines.say(&X_REQUEST_ID, id);
-        }
-        self.answered = true;
-        self.line.status = response.status;
-        self.line.bytes_out = response.body.size_hint().exact().unwrap_or_default();
+        lines.say_text(&X_REQUEST_ID, self.name.as_bytes());
+        self.status = Some(response.status);
+        self.bytes_out = response.body.size_hint().exact().unwrap_or_default();
         match self.far.take() {
             Some(far) => {
-                let tunnel = Tunnel::new(far, self);
+                let tunnel = Box::new(Tunnel::new(*far, self));
                 (response.map(|body| Recorded { body, _exchange: None }), Some(tunnel))
             }
             None => (response.map(|body| Recorded { body, _exchange: Some(self) }), None),
@@ -290,34 +323,31 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let cut = self.turn.end();
-        if !self.answered && !std::thread::panicking() {
-            let (status, outcome) = match cut {
-                Some(why) => (StatusCode::UNAUTHORIZED, why),
-                None => (client_closed_request(), End::ClientLeft.outcome()),
-            };
-            (self.line.status, self.line.outcome) = (status, outcome);
-        }
+        let (cut, line) = (self.turn.end(), self.line.take());
+        let (status, outcome) = match (self.status, cut) {
+            (Some(status), _) => (status, self.outcome),
+            (None, _) if std::thread::panicking() => (StatusCode::INTERNAL_SERVER_ERROR, self.outcome),
+            (None, Some(why)) => (StatusCode::UNAUTHORIZED, why),
+            (None, None) => (client_closed_request(), End::ClientLeft.outcome()),
+        };
         let gateway = &self.worker.gateway;
         let took: Duration = gateway.clock.uptime().saturating_sub(self.began.uptime);
-        self.route.answered(self.line.status.as_u16(), took);
-        if gateway.log.is_on() {
-            self.line.duration = took;
-            if let Some(ended) = self.ended.take() {
-                self.line.bytes_in = ended.bytes_in;
-                self.line.bytes_out = ended.bytes_out;
-                self.line.outcome = cut.unwrap_or(ended.how.outcome());
-            }
-            let nothing = AccessRecord::new(self.began.wall, http::Method::GET);
-            gateway.log.push(std::mem::replace(&mut self.line, nothing));
+        self.counters().answered(status.as_u16(), took);
+        let upstream = self.label().filter(|_| self.is_forwarded);
+        if let Some(label) = upstream {
+            label.upstream_metrics.in_flight.leave();
         }
+        let Some(mut line) = line else { return };
+        (line.status, line.duration, line.auth_method) = (status, took, self.kind);
+        (line.outcome, line.bytes_out) = (outcome, self.bytes_out);
+        if let Some(ended) = self.ended.take() {
+            (line.bytes_in, line.bytes_out) = (ended.bytes_in, ended.bytes_out);
+            line.outcome = cut.unwrap_or(ended.how.outcome());
+        }
+        line.note(Word::Route, self.label().map(|label| label.route.as_bytes()));
+        line.note(Word::Upstream, upstream.map(|label| label.upstream.as_bytes()));
+        gateway.log.push(line);
     }
-}
-
-/// A header in memory of its own. What was read are parts of the memory that it was read into, and a record
-/// waits for the log's thread: the whole buffer, 8 KiB and more, would stay in memory with it.
-fn own_value(value: &HeaderValue) -> Option<HeaderValue> {
-    HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
 /// What is written of a request whose client left before it was answered: no fault of the gateway or of an
@@ -325,9 +355,6 @@ fn own_value(value: &HeaderValue) -> Option<HeaderValue> {
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
-
-/// How an exchange whose answer had begun ended, as told by whoever forwarded it.
-pub type OnEnd = Box<dyn FnOnce(Ended)>;
 
 impl End {
     /// For the log: an answer that broke off was not `ok`, though its status had gone out.

@@ -4,19 +4,16 @@ use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{
-    forward::Far,
-    record::{Exchange, OnEnd},
-};
+use super::{forward::Far, record::Exchange};
 
 /// What remains of a request when its connection has become something else.
 pub struct Tunnel {
-    far: Far<OnEnd>,
+    far: Far,
     exchange: Box<Exchange>,
 }
 
 impl Tunnel {
-    pub(super) const fn new(far: Far<OnEnd>, exchange: Box<Exchange>) -> Self {
+    pub(super) const fn new(far: Far, exchange: Box<Exchange>) -> Self {
         Self { far, exchange }
     }
 

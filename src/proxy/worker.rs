@@ -29,7 +29,10 @@ use super::{
     usage::{Deliver, Usage},
     wire::answer::HttpDate,
 };
-use crate::{domain::time::Timestamp, telemetry::access_log::AccessRecord};
+use crate::{
+    domain::time::Timestamp,
+    telemetry::access_log::{AccessRecord, Word},
+};
 
 /// One thread's share of the data plane.
 pub struct Worker {
@@ -121,11 +124,11 @@ impl Worker {
         // What the method was is part of what could not be read.
         let mut line = AccessRecord::new(now, Method::from_bytes(b"-").unwrap_or_default());
         line.status = refusal.status();
-        line.request_id = Some(id.clone());
+        line.say(Word::RequestId, id.as_bytes());
         line.client_ip = peer.name();
         line.outcome = refusal.code();
         self.gateway.log.push(line);
-        id
+        id.header()
     }
 
     /// Once a second: hands over what was counted, lets go of what has ended.

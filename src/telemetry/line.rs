@@ -10,6 +10,8 @@ use std::{
     net::IpAddr,
 };
 
+use uuid::{Uuid, fmt::Hyphenated};
+
 use super::redact::Redactor;
 use crate::domain::time::Timestamp;
 
@@ -158,6 +160,16 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// The name of something of ours.
+    pub(super) fn id(&mut self, key: &str, value: Option<Uuid>) {
+        self.key(key);
+        let Some(value) = value else { return self.nothing() };
+        self.quote();
+        let mut text = [0; Hyphenated::LENGTH];
+        self.buffer.extend_from_slice(value.hyphenated().encode_lower(&mut text).as_bytes());
+        self.quote();
+    }
+
     /// Text that somebody else chose: whatever looks like a key in it is cut.
     pub(super) fn foreign(&mut self, key: &str, value: Option<&[u8]>) {
         self.key(key);
@@ -206,6 +218,9 @@ fn are_all(text: &str, is: impl Fn(u8) -> bool) -> bool {
 
 /// A number, with zeros in front where it has fewer digits than `least`.
 fn digits(buffer: &mut Vec<u8>, value: u64, least: usize) {
+    if let (Ok(digit @ 0..10), 1) = (u8::try_from(value), least) {
+        return buffer.push(b'0' + digit);
+    }
     let mut room = [b'0'; 20];
     let (mut rest, mut at) = (value, room.len());
     while rest > 0 {

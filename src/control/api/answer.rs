@@ -22,7 +22,7 @@ use super::{
 use crate::{
     control::console::{self, Assets},
     domain::{id::RequestId, time::Moment},
-    telemetry::access_log::AccessRecord,
+    telemetry::access_log::{AccessRecord, Word},
 };
 
 /// On every answer, unless it has its own.
@@ -61,13 +61,12 @@ impl Answering {
         let began = node.control().clock().read();
         let request_id = request_id(request.headers(), || RequestId::new(began.wall).to_string());
         let mut line = AccessRecord::new(began.wall, request.method().clone());
-        line.host =
-            request.headers().get(HOST).and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        line.note(Word::Host, request.headers().get(HOST).map(HeaderValue::as_bytes));
         line.asked_for(request.uri());
-        line.route = Some("admin".into());
+        line.say(Word::Route, "admin");
         let came = request.extensions().get().map(|Came(connection)| *connection);
         line.client_ip = came.map(|came| came.ip);
-        line.request_id = HeaderValue::from_str(&request_id).ok();
+        line.say(Word::RequestId, &request_id);
         let tls = came.is_some_and(|came| came.tls);
         Self { headers: HeaderMap::new(), line, request_id, began, node, tls }
     }
@@ -145,7 +144,7 @@ impl Answering {
         for (name, value) in ALWAYS.into_iter().chain(https) {
             self.headers.entry(name).or_insert(HeaderValue::from_static(value));
         }
-        if let Some(id) = self.line.request_id.clone() {
+        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             self.headers.insert(X_REQUEST_ID, id);
         }
         self.line.status = status;

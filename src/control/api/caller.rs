@@ -7,7 +7,7 @@
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Request, Uri, request};
+use http::{HeaderMap, Request, Uri, request};
 use zeroize::Zeroizing;
 
 use super::{
@@ -31,7 +31,7 @@ use crate::{
         client_ip::{Client, Connection},
         origin,
     },
-    telemetry::access_log::{AccessRecord, AuthFailure},
+    telemetry::access_log::{AccessRecord, AuthFailure, Word},
 };
 
 /// A result that is waited for.
@@ -268,9 +268,8 @@ async fn admit(node: &dyn Node, asked: &mut Asked, answering: &mut Answering) ->
     })?;
     let (now, principal) = (node.control().clock().now(), proved.principal());
     let line = &mut answering.line;
-    line.credential = HeaderValue::from_str(&principal.credential).ok();
-    line.tenant = HeaderValue::from_str(&principal.boundary.org().to_string()).ok();
-    line.team = principal.boundary.team().and_then(|team| HeaderValue::from_str(&team.to_string()).ok());
+    line.say(Word::Credential, &*principal.credential);
+    (line.tenant, line.team) = (Some(principal.boundary.org()), principal.boundary.team());
     judge(principal, None, client.address, now).map_err(|denied| {
         if matches!(denied, Denied::Revoked | Denied::Expired | Denied::SessionEnded) {
             let prefix = Some(principal.credential.clone());
@@ -317,7 +316,7 @@ fn failed(answering: &mut Answering, profile: &Profile, presented: &Presented, u
         Some(signature) => signature.keyid().map(Into::into),
         None => profile.keys.shape.parse(&presented.text).ok().map(|presented| presented.public.into()),
     };
-    answering.line.credential = prefix.as_deref().and_then(|prefix| HeaderValue::from_str(prefix).ok());
+    answering.line.note(Word::Credential, prefix.as_deref().map(str::as_bytes));
     answering.line.auth_failure = Some(AuthFailure { prefix, reason: unproved.code() });
 }
 

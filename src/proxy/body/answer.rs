@@ -10,17 +10,14 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-use super::super::{
-    forward::{BrokenAnswer, ForwardedBody},
-    record::OnEnd,
-};
+use super::super::forward::{BrokenAnswer, ForwardedBody};
 
 /// Either of the two.
 pub enum Body {
     /// Ours.
     Own(Full<Bytes>),
-    /// The upstream's.
-    Forwarded(ForwardedBody<OnEnd>),
+    /// The upstream's. It is long, and goes from hand to hand.
+    Forwarded(Box<ForwardedBody>),
 }
 
 impl From<Bytes> for Body {

@@ -20,7 +20,6 @@ use super::{
         peer::Peer,
         pipeline,
         reject::Refusal,
-        request::Request,
         response::Response,
         server::Phase,
         turn::Turn,
@@ -114,33 +113,34 @@ impl Talk {
     fn answer(&self, head: Head) -> impl Future<Output = io::Result<Option<Next>>> {
         let Head { request, reading, expects, terms } = head;
         let content = self.wire.begin(reading, expects);
+        let mut request = request.map(|()| Inbound::Streaming(content));
         // What goes into a future by itself stays there, whatever becomes of it.
-        self.answer_to(request.map(|()| Inbound::Streaming(content)), terms)
-    }
-
-    async fn answer_to(&self, mut request: Request<Inbound>, terms: Terms) -> io::Result<Option<Next>> {
-        let mut lines = Vec::with_capacity(USUAL_HEAD);
-        let answered = {
-            let mut handling =
-                pin!(pipeline::handle(&self.worker, &self.peer, &self.turn, &mut request, &mut lines));
-            poll_fn(|context| match handling.as_mut().poll(context) {
-                Poll::Ready(answered) => Poll::Ready(Some(answered)),
-                Poll::Pending => self.wire.poll_gone(context).map(|()| None),
-            })
-            .await
-        };
-        let Some((response, tunnel)) = answered else {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        };
-        let is_read = self.wire.is_read() || tunnel.is_some();
-        let closes = !is_read || self.turn.is_to_finish();
-        let next = self.say(response, &lines, terms, closes).await?;
-        if let Some(tunnel) = tunnel {
-            // In memory of its own: a request has no room for it.
-            Box::pin(tunnel.run(&*self.wire)).await;
-            return Ok(None);
+        async move {
+            let mut lines = room::text();
+            let answered = {
+                let mut handling =
+                    pin!(pipeline::handle(&self.worker, &self.peer, &self.turn, &mut request, &mut lines));
+                poll_fn(|context| match handling.as_mut().poll(context) {
+                    Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                    Poll::Pending => self.wire.poll_gone(context).map(|()| None),
+                })
+                .await
+            };
+            let Some((response, tunnel)) = answered else {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            };
+            let is_read = self.wire.is_read() || tunnel.is_some();
+            let closes = !is_read || self.turn.is_to_finish();
+            let saying = self.say(response, &lines, terms, closes);
+            room::keep_text(lines);
+            let next = saying.await?;
+            if let Some(tunnel) = tunnel {
+                // In memory of its own: a request has no room for it.
+                Box::pin(tunnel.run(&*self.wire)).await;
+                return Ok(None);
+            }
+            Ok(Some(next))
         }
-        Ok(Some(next))
     }
 
     fn say<B>(
@@ -201,9 +201,6 @@ impl Talk {
         self.say(response.map(Full::new).into(), b"", Terms::default(), true).await.map(drop)
     }
 }
-
-/// Room for nearly everything that the gateway says on an answer, in bytes.
-const USUAL_HEAD: usize = 512;
 
 /// An answer that lasts until the connection ends. A client of HTTP/1.0 has to tell half of one from a whole one, whatever
 /// it was that ended it.

@@ -69,7 +69,7 @@ pub async fn ask(worker: &Rc<Worker>, asker: SocketAddr, question: Result<Questi
     };
     let came: Vec<HeaderName> = request.fields.iter().map(|(name, _)| name.clone()).collect();
     let cookie = request.fields.get(&COOKIE).cloned();
-    let mut exchange = Box::new(Exchange::begin(worker, &peer, &Rc::<Turn>::default(), &request));
+    let mut exchange = Exchange::begin(worker, &peer, &Rc::<Turn>::default(), &request);
     match decide(&mut exchange, request).await {
         Ok(mut allowed) => {
             // For each that came it is asked whether it is left.

@@ -118,7 +118,7 @@ async fn decide(exchange: &mut Exchange, mut request: Request<Inbound>) -> Resul
         return Err(Refusal::NotFound);
     }
     let label = &snapshot.labels[matched.index];
-    exchange.routed(label);
+    exchange.routed(matched.index);
     let pages = authority.as_ref().and_then(|authority| pages(authority, &request.fields, snapshot));
     let accepted = matched.route.credentials;
     let admitted = admit(exchange, &matched.action, accepted, &mut request).await.map_err(|refusal| {

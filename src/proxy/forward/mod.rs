@@ -34,7 +34,7 @@ use http_body::Body;
 pub use self::{
     error::{Fault, ForwardError, Late},
     request_body::RequestBody,
-    response_body::{BrokenAnswer, End, Ended, ForwardedBody},
+    response_body::{BrokenAnswer, End, Ended, ForwardedBody, OnEnd},
     switch::Far,
 };
 use self::{request_body::Progress, waiting::Waiting};
@@ -64,11 +64,11 @@ pub struct BodyLimits {
 }
 
 /// What an upstream answers.
-pub enum Sent<F: FnOnce(Ended)> {
+pub enum Sent {
     /// An answer, its body still to come.
-    Answer(Response<ForwardedBody<F>>),
+    Answer(Response<Box<ForwardedBody>>),
     /// It goes on in the protocol that the request asked for.
-    Switched(Response<()>, Far<F>),
+    Switched(Response<()>, Box<Far>),
 }
 
 /// A request as its upstream is to get it.
@@ -89,43 +89,46 @@ pub struct Asked<'a> {
 ///
 /// The request's headers have been [prepared](HeaderRules::prepare) and its target is in
 /// [origin form](super::path::origin_form). The permit has done its work by being there. `on_end` is told once when
-/// the answer has ended; when there is none, it is dropped unused.
-pub async fn send<F: FnOnce(Ended)>(
-    upstream: &Upstream,
+/// the answer has ended; when there is none, it is told nothing.
+pub fn send<'a>(
+    upstream: &'a Upstream,
     _permit: Permit,
-    asked: Asked<'_>,
+    asked: Asked<'a>,
     limits: BodyLimits,
-    rules: &Rc<HeaderRules>,
-    on_end: F,
-) -> Result<Sent<F>, ForwardError> {
+    rules: &'a Rc<HeaderRules>,
+    on_end: OnEnd,
+) -> impl Future<Output = Result<Sent, ForwardError>> + 'a {
     let Asked { request, said, protocols, turn, sent } = asked;
     let mut waiting = Waiting::new(turn, limits.clock.clone(), sent, upstream.config().timeouts.response);
     let most = limits.most.map_or(u64::MAX, NonZeroU64::get);
-    if request.body.size_hint().lower() > most {
-        return Err(ForwardError::BodyTooLarge);
-    }
+    let is_too_large = request.body.size_hint().lower() > most;
     let body = RequestBody::new(std::mem::take(&mut request.body), most, limits, rules);
-    let progress = body.progress();
-    // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
-    let mut single_use = binds_connection(&request.fields, &AUTHORIZATION);
-    let mut response = answer(upstream, request, body, said, progress.as_deref(), &mut waiting).await?;
-    if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status, protocols) {
-        rules.receive_switch(&mut response, &wanted)?;
-        let mut connection = None;
-        let response = response.map(|answer| connection = answer.into_connection());
-        let far = Far::new(connection, upstream.config().timeouts.idle, on_end);
-        return Ok(Sent::Switched(response, far));
+    // What goes into a future by itself stays there, whatever becomes of it.
+    async move {
+        if is_too_large {
+            return Err(ForwardError::BodyTooLarge);
+        }
+        let progress = body.progress();
+        // NTLM and its kin authenticate a connection; whoever came next on it would be taken for somebody else.
+        let mut single_use = binds_connection(&request.fields, &AUTHORIZATION);
+        let mut response = answer(upstream, request, body, said, progress.as_deref(), &mut waiting).await?;
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(wanted)) = (response.status, protocols) {
+            rules.receive_switch(&mut response, &wanted)?;
+            let mut connection = None;
+            let response = response.map(|answer| connection = answer.into_connection());
+            let far = Far::new(connection, upstream.config().timeouts.idle, on_end);
+            return Ok(Sent::Switched(response, Box::new(far)));
+        }
+        rules.receive(&mut response)?;
+        single_use |= response.status == StatusCode::UNAUTHORIZED
+            && binds_connection(&response.fields, &WWW_AUTHENTICATE);
+        if single_use {
+            response.body.use_no_more();
+        }
+        let patience = upstream.config().timeouts.response;
+        let body = |body| ForwardedBody::new(body, progress, Rc::clone(rules), patience, on_end);
+        Ok(Sent::Answer(response.map(|answer| Box::new(body(answer)))))
     }
-    rules.receive(&mut response)?;
-    single_use |=
-        response.status == StatusCode::UNAUTHORIZED && binds_connection(&response.fields, &WWW_AUTHENTICATE);
-    if single_use {
-        response.body.use_no_more();
-    }
-    let patience = upstream.config().timeouts.response;
-    Ok(Sent::Answer(
-        response.map(|body| ForwardedBody::new(body, progress, Rc::clone(rules), patience, on_end)),
-    ))
 }
 
 /// Tries one target after the other, as long as that is allowed.

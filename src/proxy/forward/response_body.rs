@@ -1,6 +1,7 @@
 //! The upstream's body on its way to the client.
 
 use std::{
+    cell::Cell,
     fmt,
     pin::Pin,
     rc::Rc,
@@ -18,8 +19,8 @@ use crate::proxy::{headers::HeaderRules, upstream::Answer};
 /// An answer's body that is being forwarded. It ends cleanly only where the upstream's did: everything else is an
 /// error, by which the client's connection is broken off, so that half an answer never looks like a whole one.
 ///
-/// When it ends, one way or the other, it tells `F` once.
-pub struct ForwardedBody<F: FnOnce(Ended)> {
+/// When it ends, one way or the other, it says so once.
+pub struct ForwardedBody {
     inner: Answer,
     progress: Option<Rc<Progress>>,
     rules: Rc<HeaderRules>,
@@ -29,8 +30,11 @@ pub struct ForwardedBody<F: FnOnce(Ended)> {
     timer_runs: bool,
     /// Why it ended early, until whoever writes is told.
     broken: Option<(End, BrokenAnswer)>,
-    on_end: Option<F>,
+    on_end: Option<OnEnd>,
 }
+
+/// Where it is told how an exchange ended whose answer had begun.
+pub type OnEnd = Rc<Cell<Option<Ended>>>;
 
 /// How an exchange ended whose answer had begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,13 +78,13 @@ pub enum BrokenAnswer {
     Stalled,
 }
 
-impl<F: FnOnce(Ended)> ForwardedBody<F> {
+impl ForwardedBody {
     pub(super) fn new(
         inner: Answer,
         progress: Option<Rc<Progress>>,
         rules: Rc<HeaderRules>,
         patience: Duration,
-        on_end: F,
+        on_end: OnEnd,
     ) -> Self {
         let mut body = Self {
             inner,
@@ -108,7 +112,7 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
             self.inner.break_off();
         }
         if let Some(on_end) = self.on_end.take() {
-            on_end(Ended { bytes_in, bytes_out: self.bytes, how });
+            on_end.set(Some(Ended { bytes_in, bytes_out: self.bytes, how }));
         }
     }
 
@@ -132,9 +136,9 @@ impl<F: FnOnce(Ended)> ForwardedBody<F> {
 }
 
 // Nothing in it is pinned in place.
-impl<F: FnOnce(Ended)> Unpin for ForwardedBody<F> {}
+impl Unpin for ForwardedBody {}
 
-impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
+impl Body for ForwardedBody {
     type Data = Bytes;
     type Error = BrokenAnswer;
 
@@ -191,7 +195,7 @@ impl<F: FnOnce(Ended)> Body for ForwardedBody<F> {
     }
 }
 
-impl<F: FnOnce(Ended)> Drop for ForwardedBody<F> {
+impl Drop for ForwardedBody {
     fn drop(&mut self) {
         if self.on_end.is_some() {
             let how = match self.broken.take() {
@@ -205,7 +209,7 @@ impl<F: FnOnce(Ended)> Drop for ForwardedBody<F> {
     }
 }
 
-impl<F: FnOnce(Ended)> fmt::Debug for ForwardedBody<F> {
+impl fmt::Debug for ForwardedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ForwardedBody").field("bytes", &self.bytes).finish_non_exhaustive()
     }

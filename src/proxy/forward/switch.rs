@@ -14,20 +14,20 @@ use tokio::{
     time::sleep,
 };
 
-use super::{End, Ended};
+use super::{End, Ended, OnEnd};
 use crate::proxy::upstream::Connection;
 
 /// Of each direction, what is in memory at a time.
 const BUFFER: usize = 16 << 10;
 
-/// The upstream's end of a tunnel. It tells `F` once how the tunnel ended, however that comes.
-pub struct Far<F: FnOnce(Ended)> {
+/// The upstream's end of a tunnel. It says once how the tunnel ended, however that comes.
+pub struct Far {
     /// A tunnel is a request under way as long as it stands.
     connection: Option<Connection>,
     /// How long it may rest.
     idle: Duration,
     moved: Rc<Moved>,
-    on_end: Option<F>,
+    on_end: Option<OnEnd>,
 }
 
 /// Bytes that went through a tunnel.
@@ -38,8 +38,8 @@ struct Moved {
     broken: Cell<Option<End>>,
 }
 
-impl<F: FnOnce(Ended)> Far<F> {
-    pub(super) fn new(connection: Option<Connection>, idle: Duration, on_end: F) -> Self {
+impl Far {
+    pub(super) fn new(connection: Option<Connection>, idle: Duration, on_end: OnEnd) -> Self {
         Self { connection, idle, moved: Rc::default(), on_end: Some(on_end) }
     }
 
@@ -84,18 +84,18 @@ impl<F: FnOnce(Ended)> Far<F> {
     fn end(&mut self, how: End) {
         if let Some(on_end) = self.on_end.take() {
             let (bytes_in, bytes_out) = (self.moved.from_client.get(), self.moved.to_client.get());
-            on_end(Ended { bytes_in, bytes_out, how });
+            on_end.set(Some(Ended { bytes_in, bytes_out, how }));
         }
     }
 }
 
-impl<F: FnOnce(Ended)> Drop for Far<F> {
+impl Drop for Far {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
     }
 }
 
-impl<F: FnOnce(Ended)> fmt::Debug for Far<F> {
+impl fmt::Debug for Far {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Far").field("idle", &self.idle).field("moved", &self.moved).finish_non_exhaustive()
     }

@@ -23,7 +23,7 @@ pub use self::{
     forwarded::translate,
     lines::{Lines, Phrase},
     request::{Hop, LoopDetected, X_REQUEST_ID, is_for_the_gateway},
-    request_id::RequestIds,
+    request_id::{RequestIds, RequestName},
     response::{BadResponse, binds_connection},
     rules::{HeaderRules, Pseudonym},
     upgrade::wanted_protocols,

@@ -29,7 +29,7 @@ pub struct Hop<'a> {
     /// Whose certificate the client has proved to be its own; none: it showed none.
     pub client_certificate: Option<&'a HeaderValue>,
     /// From [`RequestIds`](super::RequestIds).
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a [u8],
     /// Who is calling: headers to set. Those of the configuration that are not here stay absent.
     pub identity: Headers<'a>,
     /// The same in a signed token, where upstreams get one.
@@ -144,7 +144,7 @@ impl HeaderRules {
             _ => &self.pseudonym.one_one,
         };
         lines.say_phrase(via);
-        lines.say(&X_REQUEST_ID, hop.request_id);
+        lines.say_text(&X_REQUEST_ID, hop.request_id);
         // That of the client went with everything that is ours.
         if let Some(subject) = hop.client_certificate {
             lines.say(&X_CLIENT_CERT_SUBJECT, subject);
@@ -228,7 +228,6 @@ mod tests {
     use crate::proxy::headers::{Phrase, Pseudonym};
 
     static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
-    static ID: HeaderValue = HeaderValue::from_static("id-1");
     const TENANT: HeaderName = HeaderName::from_static("x-corp-org");
     const SCOPES: HeaderName = HeaderName::from_static("x-scopes");
 
@@ -253,7 +252,7 @@ mod tests {
             peer_trusted: false,
             tls: false,
             client_certificate: None,
-            request_id: &ID,
+            request_id: b"id-1",
             identity,
             assertion: None,
             protocols: None,

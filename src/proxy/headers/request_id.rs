@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
 use http::HeaderValue;
+use uuid::fmt::Hyphenated;
 
 use super::request::X_REQUEST_ID;
 use crate::{domain::time::Timestamp, proxy::fields::Fields, runtime::said::Said as _};
@@ -24,26 +24,23 @@ impl RequestIds {
 
     /// The client's own id when it sent exactly one that is 1 to 128 characters of `A-Za-z0-9._-`, so that it can
     /// be logged and echoed as it is; else a new one.
-    pub fn of(&self, fields: &Fields, now: Timestamp) -> HeaderValue {
+    pub fn of(&self, fields: &Fields, now: Timestamp) -> RequestName {
         match fields.single(&X_REQUEST_ID) {
             // A copy: it outlives the buffer that the request was read into.
-            Some(id) if is_well_formed(id.as_bytes()) => {
-                HeaderValue::from_bytes(id.as_bytes()).unwrap_or_else(|_| self.make(now))
-            }
-            _ => self.make(now),
+            Some(id) if is_well_formed(id.as_bytes()) => RequestName::Sent(id.as_bytes().into()),
+            _ => RequestName::Made(self.make(now)),
         }
     }
 
-    fn make(&self, now: Timestamp) -> HeaderValue {
+    fn make(&self, now: Timestamp) -> [u8; Hyphenated::LENGTH] {
         let millis = u64::try_from(now.micros() / 1000).unwrap_or(0);
         let mut random = [0; 10];
         random[..8].copy_from_slice(&self.next().to_le_bytes());
         random[8..].copy_from_slice(&self.next().to_le_bytes()[..2]);
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let mut text = [0; Hyphenated::LENGTH];
         id.hyphenated().encode_lower(&mut text);
-        // One piece of memory for all who are told of it.
-        HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("0"))
+        text
     }
 
     /// `SplitMix64` (Steele, Lea and Flood 2014): every state is visited once before any repeats.
@@ -53,6 +50,30 @@ impl RequestIds {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+}
+
+/// What a request is called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RequestName {
+    /// By us.
+    Made([u8; Hyphenated::LENGTH]),
+    /// By its client.
+    Sent(Box<[u8]>),
+}
+
+impl RequestName {
+    /// As text, in characters that mean nothing anywhere.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Made(text) => text,
+            Self::Sent(text) => text,
+        }
+    }
+
+    /// As a header's value.
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(self.as_bytes()).unwrap_or(HeaderValue::from_static("0"))
     }
 }
 
@@ -74,7 +95,7 @@ mod tests {
         for line in lines {
             fields.append(X_REQUEST_ID, line.parse().unwrap());
         }
-        RequestIds::new(1).of(&fields, NOW).to_str().unwrap().into()
+        RequestIds::new(1).of(&fields, NOW).header().to_str().unwrap().into()
     }
 
     #[test]

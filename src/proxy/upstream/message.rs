@@ -127,7 +127,8 @@ impl Connection {
         match &mut self.line {
             Line::Alone(line) => {
                 if let Message::Head(request, body, lines) = message {
-                    let outgoing = Outgoing::new(request, std::mem::take(body), lines, authority);
+                    let outgoing =
+                        Outgoing::new(request, std::mem::take(body), std::mem::take(lines), authority);
                     *message = Message::Written(outgoing);
                 }
                 let Message::Written(outgoing) = message else { return Err(NoAnswer::gone()) };

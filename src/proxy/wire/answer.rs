@@ -9,8 +9,8 @@ use hyper::ext::ReasonPhrase;
 
 use super::{
     super::response::Response,
-    Framing, Terms,
-    sending::{SHORT, announced, field, has_option, length},
+    Framing, Terms, room,
+    sending::{announced, field, has_option, length},
 };
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).
@@ -26,10 +26,7 @@ pub fn write<B: Body>(
     date: &HttpDate,
 ) -> (Vec<u8>, Framing, bool) {
     let (status, fields) = (response.status, &response.fields);
-    // A short body is put behind its head.
-    let body = response.body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    let room = USUAL_HEAD + body.filter(|length| *length <= SHORT).unwrap_or_default();
-    let mut text = Vec::with_capacity(room);
+    let mut text = room::text();
     status_line(&mut text, response, terms);
     let (mut is_dated, mut says_close, mut says_anything) = (false, false, false);
     for (name, value) in fields.iter() {
@@ -103,6 +100,3 @@ fn framing<B: Body>(text: &mut Vec<u8>, response: &Response<B>, terms: Terms) ->
         }
     }
 }
-
-/// Room for nearly every head, in bytes.
-const USUAL_HEAD: usize = 1024;

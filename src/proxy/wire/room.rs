@@ -16,6 +16,7 @@ use crate::proxy::fields::Fields;
 thread_local! {
     static BYTES: RefCell<BytesMut> = RefCell::default();
     static FIELDS: Cell<Fields> = const { Cell::new(Fields::new()) };
+    static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Reads what is there, `most` bytes at most; nothing: the other side has said all. What is read shares its memory with what
@@ -51,6 +52,21 @@ pub fn keep_fields(mut fields: Fields) {
     FIELDS.set(fields);
 }
 
+/// A text with room for the head of a message and a short body, with nothing in it.
+pub fn text() -> Vec<u8> {
+    TEXTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(USUAL_TEXT))
+}
+
+/// Gives it back.
+pub fn keep_text(mut text: Vec<u8>) {
+    TEXTS.with_borrow_mut(|texts| {
+        if texts.len() < MOST_TEXTS && (USUAL_TEXT..=LONGEST_TEXT).contains(&text.capacity()) {
+            text.clear();
+            texts.push(text);
+        }
+    });
+}
+
 /// How much is read at a time, in bytes, until somebody sends more than that at once.
 pub const GULP: usize = 8 << 10;
 /// The most that is read at a time of what is longer than [`WHOLE`]; it is passed on while the core still has it at hand.
@@ -66,3 +82,9 @@ pub fn piece(left: u64) -> usize {
 
 /// As much is made room for at a time.
 const SLAB: usize = 16 << 10;
+/// In bytes: nearly every head, with a body that is put behind it.
+const USUAL_TEXT: usize = 2 << 10;
+/// In bytes: of one that is kept.
+const LONGEST_TEXT: usize = 8 << 10;
+/// As many as requests that are begun in one turn of the runtime have use for.
+const MOST_TEXTS: usize = 16;

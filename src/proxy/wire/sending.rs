@@ -15,6 +15,7 @@ use http::{
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
+use super::room;
 use crate::runtime::said::Said;
 
 /// A message that is being sent.
@@ -167,8 +168,7 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         };
         self.stage = Stage::More;
         if self.at == self.text.len() {
-            self.text.clear();
-            self.at = 0;
+            (self.text, self.at) = (room::text(), 0);
         }
         let outcome = match next.transpose().map_err(|_| Unsendable::Body)? {
             Some(frame) => self.put(frame),
@@ -253,15 +253,26 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         self.begun = true;
         let of_text = count.min(text.len());
         self.at += of_text;
+        if self.at == self.text.len() && self.stage == Stage::More {
+            // However long the next piece takes, nothing is held for it.
+            room::keep_text(std::mem::take(&mut self.text));
+            self.at = 0;
+        }
         count -= of_text;
         let of_data = count.min(self.data.len());
         self.data.advance(of_data);
         if self.data.is_empty() {
-            // However long the next piece takes, nothing is held of the room that this one was read into.
+            // Nor of the room that this one was read into.
             self.data = Bytes::new();
         }
         self.tail = &self.tail[count - of_data..];
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<B> Drop for Sending<B> {
+    fn drop(&mut self) {
+        room::keep_text(std::mem::take(&mut self.text));
     }
 }
 
@@ -317,4 +328,4 @@ pub fn has_option(value: &HeaderValue, option: &str) -> bool {
 }
 
 /// Pieces of a body that are put behind what stands before them, in bytes.
-pub(super) const SHORT: usize = 2 << 10;
+const SHORT: usize = 2 << 10;

@@ -7,10 +7,12 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use http::HeaderValue;
 use tokio::sync::mpsc;
 
-use super::{line::legible, record::AccessRecord};
+use super::{
+    line::legible,
+    record::{AccessRecord, Word},
+};
 use crate::{
     domain::{
         access::Method,
@@ -66,7 +68,7 @@ pub(super) struct Keeper {
     /// The second that is counted, and what was picked in it: in all, and of each tenant.
     second: i64,
     picked: u32,
-    of_tenant: HashMap<HeaderValue, u32, RandomState>,
+    of_tenant: HashMap<OrgId, u32, RandomState>,
 }
 
 /// How many are picked in a second, so that the store has room for what else it does.
@@ -84,7 +86,7 @@ impl Keeper {
 
     /// Keeps a request, if somebody's. Never waits: when the store does not take them, requests are left out.
     pub(super) fn offer(&mut self, record: &AccessRecord, redactor: &Redactor) {
-        let Some(tenant) = &record.tenant else { return };
+        let Some(tenant) = record.tenant else { return };
         if !self.has_room(record.ts.seconds(), tenant) {
             self.dropped.inc();
             return;
@@ -94,12 +96,10 @@ impl Keeper {
             self.dropped.inc();
             return;
         };
-        if let Some(kept) = kept(record, tenant, redactor) {
-            place.send(kept);
-        }
+        place.send(kept(record, tenant, redactor));
     }
 
-    fn has_room(&mut self, second: i64, tenant: &HeaderValue) -> bool {
+    fn has_room(&mut self, second: i64, tenant: OrgId) -> bool {
         if second != self.second {
             (self.second, self.picked) = (second, 0);
             self.of_tenant.clear();
@@ -107,10 +107,7 @@ impl Keeper {
         if self.picked >= PER_SECOND {
             return false;
         }
-        let of_tenant = match self.of_tenant.get_mut(tenant) {
-            Some(count) => count,
-            None => self.of_tenant.entry(tenant.clone()).or_default(),
-        };
+        let of_tenant = self.of_tenant.entry(tenant).or_default();
         if *of_tenant >= PER_TENANT {
             return false;
         }
@@ -120,31 +117,29 @@ impl Keeper {
     }
 }
 
-/// A tenant is an id by construction; a request whose tenant is none is nobody's to look at.
-fn kept(record: &AccessRecord, tenant: &HeaderValue, redactor: &Redactor) -> Option<KeptRequest> {
-    let clean = |text: &str, longest| cut(&redactor.clean(text), longest);
-    let header = |value: Option<&HeaderValue>, longest| {
-        value.map(|value| clean(&String::from_utf8_lossy(value.as_bytes()), longest))
-    };
-    Some(KeptRequest {
+fn kept(record: &AccessRecord, tenant: OrgId, redactor: &Redactor) -> KeptRequest {
+    let clean = |text: &[u8], longest| cut(&redactor.clean(&String::from_utf8_lossy(text)), longest);
+    let word = |word, longest| record.said(word).map(|text| clean(text, longest));
+    let name = |word| record.said(word).map(|text| String::from_utf8_lossy(text).into());
+    KeptRequest {
         at: record.ts,
-        org: tenant.to_str().ok()?.parse().ok()?,
-        team: record.team.as_ref().and_then(|team| team.to_str().ok()?.parse().ok()),
-        request_id: header(record.request_id.as_ref(), LONGEST_TEXT).unwrap_or_default(),
-        method: clean(record.method.as_str(), LONGEST_WORD),
-        host: header(record.host.as_ref(), LONGEST_TEXT),
-        path: record.path.as_deref().map(|path| clean(&legible(path), LONGEST_TEXT)),
+        org: tenant,
+        team: record.team,
+        request_id: word(Word::RequestId, LONGEST_TEXT).unwrap_or_default(),
+        method: clean(record.method.as_str().as_bytes(), LONGEST_WORD),
+        host: word(Word::Host, LONGEST_TEXT),
+        path: record.said(Word::Path).map(|path| clean(&legible(path), LONGEST_TEXT)),
         status: record.status.as_u16(),
         duration: record.duration,
-        upstream: record.upstream.clone(),
-        route: record.route.clone(),
+        upstream: name(Word::Upstream),
+        route: name(Word::Route),
         client_ip: record.client_ip,
         auth_method: record.auth_method,
-        credential: header(record.credential.as_ref(), LONGEST_WORD),
+        credential: word(Word::Credential, LONGEST_WORD),
         outcome: record.outcome,
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
-    })
+    }
 }
 
 /// The first `longest` bytes, and a sign that there were more.
@@ -161,11 +156,11 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
-    fn tenant(number: u64) -> HeaderValue {
-        HeaderValue::try_from(format!("01a3185c-5000-7000-8000-{number:012}")).expect("an id")
+    fn tenant(number: u64) -> OrgId {
+        format!("01a3185c-5000-7000-8000-{number:012}").parse().expect("an id")
     }
 
-    fn record(second: i64, tenant: HeaderValue) -> AccessRecord {
+    fn record(second: i64, tenant: OrgId) -> AccessRecord {
         let mut record = AccessRecord::new(Timestamp::from_micros(second * 1_000_000), http::Method::GET);
         record.tenant = Some(tenant);
         record
@@ -210,11 +205,11 @@ mod tests {
         let redactor = crate::telemetry::redact::tests::redactor();
         let mut long = record(1, tenant(1));
         long.asked_for(&format!("/{}?secret=1", "é".repeat(2000)).parse().expect("a path"));
-        let row = kept(&long, &tenant(1), &redactor).expect("somebody's");
+        let row = kept(&long, tenant(1), &redactor);
         let path = row.path.expect("a path");
         assert!(path.len() <= LONGEST_TEXT + 3 && path.ends_with("..."), "{path}");
         long.asked_for(&"/x/osk%5FAbCdEfGhMARKERMARKER?a=MARKER".parse().expect("a path"));
-        let row = kept(&long, &tenant(1), &redactor).expect("somebody's");
+        let row = kept(&long, tenant(1), &redactor);
         assert!(!format!("{row:?}").contains("MARKER"), "{row:?}");
     }
 }

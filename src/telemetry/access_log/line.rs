@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
-
-use super::record::{AccessRecord, AuthFailure};
+use super::record::{AccessRecord, AuthFailure, Word};
 use crate::{
-    domain::access::Method,
+    domain::{
+        access::Method,
+        id::{OrgId, TeamId},
+    },
     telemetry::{
         line::{Line, LineFormat, Second},
         metrics::auth::method_label,
@@ -36,19 +37,19 @@ fn request(mut line: Line<'_>, record: &AccessRecord, second: &mut Second) {
     line.time("ts", record.ts, second);
     line.word("level", "info");
     line.word("msg", "request");
-    header(&mut line, "request_id", record.request_id.as_ref());
+    line.foreign("request_id", record.said(Word::RequestId));
     line.foreign("method", Some(record.method.as_str().as_bytes()));
-    header(&mut line, "host", record.host.as_ref());
-    line.foreign("path", record.path.as_deref().map(legible).as_deref().map(str::as_bytes));
+    line.foreign("host", record.said(Word::Host));
+    line.foreign("path", record.said(Word::Path).map(legible).as_deref());
     line.count("status", record.status.as_u16().into());
     line.thousandths("duration_ms", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
-    line.foreign("upstream", record.upstream.as_deref().map(str::as_bytes));
-    line.foreign("route", record.route.as_deref().map(str::as_bytes));
+    line.foreign("upstream", record.said(Word::Upstream));
+    line.foreign("route", record.said(Word::Route));
     address(&mut line, record);
     line.word("auth_method", method_label(record.auth_method).1);
-    header(&mut line, "credential", record.credential.as_ref());
-    header(&mut line, "tenant", record.tenant.as_ref());
-    header(&mut line, "team", record.team.as_ref());
+    line.foreign("credential", record.said(Word::Credential));
+    line.id("tenant", record.tenant.map(OrgId::uuid));
+    line.id("team", record.team.map(TeamId::uuid));
     line.word("outcome", record.outcome);
     line.count("bytes_in", record.bytes_in);
     line.count("bytes_out", record.bytes_out);
@@ -57,21 +58,22 @@ fn request(mut line: Line<'_>, record: &AccessRecord, second: &mut Second) {
 
 /// A path without needless encoding (RFC 3986 section 6.2.2.2): `osk%5F...` is a key as well and has to look like one
 /// to be cut.
-pub(super) fn legible(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
+pub(super) fn legible(path: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', path).is_none() {
         return Cow::Borrowed(path);
     }
-    let mut pieces = path.split('%');
+    let mut pieces = path.split(|byte| *byte == b'%');
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let octet = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let digits = piece.first_chunk::<2>().and_then(|digits| str::from_utf8(digits).ok());
+        let octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let unreserved = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~".contains(octet);
         if let Some(octet) = octet.filter(unreserved) {
-            text.push(char::from(octet));
-            text.push_str(&piece[2..]);
+            text.push(octet);
+            text.extend_from_slice(&piece[2..]);
         } else {
-            text.push('%');
-            text.push_str(piece);
+            text.push(b'%');
+            text.extend_from_slice(piece);
         }
     }
     Cow::Owned(text)
@@ -82,16 +84,12 @@ fn auth_failed(mut line: Line<'_>, record: &AccessRecord, failure: &AuthFailure,
     line.word("level", "warn");
     let session = record.auth_method == Some(Method::Session);
     line.word("msg", if session { "session.auth_failed" } else { "api_key.auth_failed" });
-    header(&mut line, "request_id", record.request_id.as_ref());
+    line.foreign("request_id", record.said(Word::RequestId));
     address(&mut line, record);
-    line.foreign("route", record.route.as_deref().map(str::as_bytes));
+    line.foreign("route", record.said(Word::Route));
     line.foreign("prefix", failure.prefix.as_deref().map(str::as_bytes));
     line.word("reason", failure.reason);
     line.end();
-}
-
-fn header(line: &mut Line<'_>, key: &str, value: Option<&HeaderValue>) {
-    line.foreign(key, value.map(HeaderValue::as_bytes));
 }
 
 fn address(line: &mut Line<'_>, record: &AccessRecord) {
@@ -114,7 +112,7 @@ mod tests {
             ("/%+1%é", "/%+1%é"),
             ("/%255F", "/%255F"),
         ] {
-            assert_eq!(legible(path), legible_path, "{path}");
+            assert_eq!(&*legible(path.as_bytes()), legible_path.as_bytes(), "{path}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One line per request, written by a thread of its own.
 //!
-//! A worker builds an [`AccessRecord`] from values it already holds (shared header bytes, no formatting) and
+//! A worker builds an [`AccessRecord`] of numbers and copied words (no formatting, nothing that cores share) and
 //! [pushes](AccessLog::push) it into a bounded queue; the writer thread turns records into lines and writes
 //! them in batches. The same thread hands the requests of known tenants to whoever keeps them (`kept`). A worker never
 //! waits: when standard output does not take the lines (a full disk, a pipe that nobody reads), the queue fills, further
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use self::kept::Keeper;
 pub use self::{
     kept::KeptRequest,
-    record::{AccessRecord, AuthFailure},
+    record::{AccessRecord, AuthFailure, Word},
 };
 use super::{
     line::{LineFormat, Second},
@@ -109,10 +109,10 @@ impl AccessLog {
     }
 
     /// Hands over the record of one finished request. Never waits, never fails.
-    pub fn push(&self, record: AccessRecord) {
+    pub fn push(&self, record: impl Into<Box<AccessRecord>>) {
         let Some(shared) = &self.0 else { return };
         let queue = shared.queues[shard()].get_or_init(|| ArrayQueue::new(shared.room));
-        if shared.closing.load(Ordering::Relaxed) || queue.push(Box::new(record)).is_err() {
+        if shared.closing.load(Ordering::Relaxed) || queue.push(record.into()).is_err() {
             shared.dropped.inc();
             return;
         }

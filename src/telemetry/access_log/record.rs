@@ -1,43 +1,35 @@
 //! What is known about a finished request, before it is text.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
-use http::{HeaderValue, StatusCode, Uri};
+use http::{StatusCode, Uri};
 
-use crate::domain::{access::Method, time::Timestamp};
+use crate::domain::{
+    access::Method,
+    id::{OrgId, TeamId},
+    time::Timestamp,
+};
 
-/// One request. Every field is a number, or a value that nobody else's memory hangs on: records wait for the
-/// writer, and what they were part of would wait with them.
+/// One request. Every field is a number, or text of its own: records wait for the writer, and what they were part of would
+/// wait with them; what they shared with others would go from core to core with each of them.
 #[derive(Debug, Clone)]
 pub struct AccessRecord {
     /// When the request's head was read.
     pub ts: Timestamp,
-    /// As answered in `X-Request-Id`.
-    pub request_id: Option<HeaderValue>,
     /// The method.
     pub method: http::Method,
-    /// The authority the client asked for.
-    pub host: Option<HeaderValue>,
-    /// From [`asked_for`](Self::asked_for).
-    pub(super) path: Option<Box<str>>,
     /// As answered.
     pub status: StatusCode,
     /// From the head of the request to the end of its answer.
     pub duration: Duration,
-    /// The upstream's name; none when nothing was forwarded.
-    pub upstream: Option<Arc<str>>,
-    /// The route's name; none when none matched.
-    pub route: Option<Arc<str>>,
     /// Who asked, behind trusted proxies.
     pub client_ip: Option<IpAddr>,
     /// The kind of credential; none when there was none.
     pub auth_method: Option<Method>,
-    /// The public prefix of the key, as presented, proved or not (R002_09).
-    pub credential: Option<HeaderValue>,
     /// The caller's organization.
-    pub tenant: Option<HeaderValue>,
+    pub tenant: Option<OrgId>,
     /// The caller's team.
-    pub team: Option<HeaderValue>,
+    pub team: Option<TeamId>,
     /// `ok` or the code of the error that was answered.
     pub outcome: &'static str,
     /// Body bytes received from the client.
@@ -46,7 +38,29 @@ pub struct AccessRecord {
     pub bytes_out: u64,
     /// A credential that failed gets a line of its own.
     pub auth_failure: Option<AuthFailure>,
+    /// All words, and of each where it stands among them.
+    text: Vec<u8>,
+    words: [Option<(u32, u32)>; WORDS],
 }
+
+/// What a record has in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// As answered in `X-Request-Id`.
+    RequestId,
+    /// The authority the client asked for.
+    Host,
+    /// From [`asked_for`](AccessRecord::asked_for).
+    Path,
+    /// The upstream's name; none when nothing was forwarded.
+    Upstream,
+    /// The route's name; none when none matched.
+    Route,
+    /// The public prefix of the key, as presented, proved or not (R002_09).
+    Credential,
+}
+
+const WORDS: usize = Word::Credential as usize + 1;
 
 /// What the `api_key.auth_failed` line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,28 +76,48 @@ impl AccessRecord {
     pub fn new(ts: Timestamp, method: http::Method) -> Self {
         Self {
             ts,
-            request_id: None,
             method,
-            host: None,
-            path: None,
             status: StatusCode::INTERNAL_SERVER_ERROR,
             duration: Duration::ZERO,
-            upstream: None,
-            route: None,
             client_ip: None,
             auth_method: None,
-            credential: None,
             tenant: None,
             team: None,
             outcome: "ok",
             bytes_in: 0,
             bytes_out: 0,
             auth_failure: None,
+            text: Vec::with_capacity(USUAL_TEXT),
+            words: [None; WORDS],
         }
+    }
+
+    /// Notes a word.
+    pub fn say(&mut self, word: Word, text: impl AsRef<[u8]>) {
+        self.note(word, Some(text.as_ref()));
+    }
+
+    /// Notes that there is this word, or none.
+    pub fn note(&mut self, word: Word, text: Option<&[u8]>) {
+        let begins = self.text.len();
+        self.text.extend_from_slice(text.unwrap_or_default());
+        let place = u32::try_from(begins).ok().zip(u32::try_from(self.text.len()).ok());
+        self.words[word as usize] = place.filter(|_| text.is_some());
+    }
+
+    /// A word that was noted.
+    pub fn said(&self, word: Word) -> Option<&[u8]> {
+        let (begins, ends) = self.words[word as usize]?;
+        self.text.get(begins as usize..ends as usize)
     }
 
     /// Notes the path as the client sent it. The query is left out: it may hold a secret.
     pub fn asked_for(&mut self, target: &Uri) {
-        self.path = target.path_and_query().map(|target| target.path().into());
+        if let Some(target) = target.path_and_query() {
+            self.say(Word::Path, target.path());
+        }
     }
 }
+
+/// Room for nearly all of a record's text, in bytes.
+const USUAL_TEXT: usize = 192;

@@ -46,7 +46,7 @@ fn a_held_body_is_forwarded_whole_and_framed_anew() {
             assert!(all.contains(told) && !all.contains("tenant"), "{told}: {all}");
             let lengths = ["content-length", "transfer-encoding"].map(|name| all.matches(name).count());
             assert_eq!(lengths.iter().sum::<usize>(), 1, "{all}");
-            assert_eq!(gateway.ended.borrow()[0].bytes_in, 5);
+            assert_eq!(gateway.ended()[0].bytes_in, 5);
         }
     });
 }

@@ -135,7 +135,7 @@ async fn nobody() -> SocketAddr {
 struct Gateway {
     address: SocketAddr,
     upstream: Rc<Upstream>,
-    ended: Rc<RefCell<Vec<Ended>>>,
+    ended: Rc<RefCell<Vec<OnEnd>>>,
     failed: Rc<RefCell<Vec<ForwardError>>>,
 }
 
@@ -262,14 +262,14 @@ where
     Some(keeps)
 }
 
-type Answer = Response<Either<ForwardedBody<Box<dyn FnOnce(Ended)>>, Full<Bytes>>>;
+type Answer = Response<Either<Box<ForwardedBody>, Full<Bytes>>>;
 
 async fn serve(
     request: Request<Inbound>,
     settings: Settings,
     [upstream]: [Rc<Upstream>; 1],
     rules: Rc<HeaderRules>,
-    ended: Rc<RefCell<Vec<Ended>>>,
+    ended: Rc<RefCell<Vec<OnEnd>>>,
     failed: Rc<RefCell<Vec<ForwardError>>>,
     places: Rc<Places>,
 ) -> Answer {
@@ -283,13 +283,13 @@ async fn serve(
     }
     let public = Action { public: true, permission: None, target: Target::default() };
     let permit = decide(None, &public, None, Timestamp::default()).unwrap();
-    let (peer, request_id) = (HeaderValue::from_static("192.0.2.1"), HeaderValue::from_static("id"));
+    let peer = HeaderValue::from_static("192.0.2.1");
     let hop = Hop {
         peer: &peer,
         peer_trusted: false,
         tls: false,
         client_certificate: None,
-        request_id: &request_id,
+        request_id: b"id",
         identity: Headers::default(),
         assertion: None,
         protocols: None,
@@ -310,7 +310,8 @@ async fn serve(
     let (clock, turn) = (Clock::system(), Turn::default());
     let sent = clock.uptime();
     let limits = BodyLimits { most, pace, clock };
-    let on_end: Box<dyn FnOnce(Ended)> = Box::new(move |how| ended.borrow_mut().push(how));
+    let on_end = OnEnd::default();
+    ended.borrow_mut().push(Rc::clone(&on_end));
     let asked = Asked { request: &mut request, said, protocols: None, turn: &turn, sent };
     match send(&upstream, permit, asked, limits, &rules, on_end).await {
         Ok(Sent::Answer(response)) => response.map(Either::Left),
@@ -335,8 +336,13 @@ impl Gateway {
         client.rest().await
     }
 
+    /// How those ended that have, in the order in which they began.
+    fn ended(&self) -> Vec<Ended> {
+        self.ended.borrow().iter().filter_map(|ended| ended.get()).collect()
+    }
+
     fn how(&self) -> Vec<End> {
-        self.ended.borrow().iter().map(|ended| ended.how).collect()
+        self.ended().iter().map(|ended| ended.how).collect()
     }
 
     fn failures(&self) -> Vec<String> {

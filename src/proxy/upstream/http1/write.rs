@@ -37,7 +37,7 @@ impl Outgoing {
     pub(in crate::proxy) fn new(
         request: &mut Request<Inbound>,
         body: RequestBody,
-        lines: &[u8],
+        lines: Vec<u8>,
         authority: &Authority,
     ) -> Self {
         let Request { method, target, .. } = &*request;
@@ -47,7 +47,7 @@ impl Outgoing {
             None if fields.contains(&TRAILER) => Framing::Chunked(announced(fields)),
             None => Framing::Chunked(Vec::new()),
         };
-        let mut text = Vec::with_capacity(USUAL_HEAD);
+        let mut text = room::text();
         text.extend_from_slice(method.as_str().as_bytes());
         text.push(b' ');
         text.extend_from_slice(target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
@@ -61,7 +61,8 @@ impl Outgoing {
             }
             field(&mut text, name.as_str(), value.as_bytes());
         }
-        text.extend_from_slice(lines);
+        text.extend_from_slice(&lines);
+        room::keep_text(lines);
         if !names_host {
             field(&mut text, "host", authority.as_str().as_bytes());
         }
@@ -118,6 +119,3 @@ impl Outgoing {
         self.sending.poll(stream, context)
     }
 }
-
-/// Room for nearly every head, in bytes.
-const USUAL_HEAD: usize = 1024;
