@@ -32,7 +32,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["src/control/", "src/app/"]),
     ("hyper::client", &["src/proxy/"]),
     ("hyper_util::client", &["src/proxy/"]),
-    ("h2", &["src/proxy/upstream/"]),
+    ("h2", &["src/proxy/"]),
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),
     ("clap_mangen", &["src/cli/"]),

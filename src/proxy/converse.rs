@@ -4,7 +4,6 @@
 mod first;
 mod http1;
 mod http2;
-mod taken;
 
 use std::{io, rc::Rc, time::Duration};
 

@@ -23,6 +23,11 @@ impl Fields {
         Self(Vec::new())
     }
 
+    /// None, with room for so many.
+    pub fn with_capacity(fields: usize) -> Self {
+        Self(Vec::with_capacity(fields))
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.0.len()
@@ -133,7 +138,8 @@ impl IntoIterator for Fields {
 /// Values of one name stand together afterwards, as they did in the map.
 impl From<HeaderMap> for Fields {
     fn from(map: HeaderMap) -> Self {
-        let mut fields = Vec::with_capacity(map.len());
+        // One is added to those of nearly every request: whom it is for.
+        let mut fields = Vec::with_capacity(map.len() + 1);
         for (name, value) in map {
             // A map names only the first of several.
             let name = name.or_else(|| fields.last().map(|(name, _): &(HeaderName, _)| name.clone()));

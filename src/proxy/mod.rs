@@ -36,6 +36,7 @@ pub mod server;
 pub mod sign_in;
 pub mod signature;
 pub mod snapshot;
+pub mod stream;
 pub mod throttle;
 pub mod tunnel;
 pub mod turn;

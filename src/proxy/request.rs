@@ -4,7 +4,7 @@ use http::{Method, Uri, Version};
 
 use super::{fields::Fields, wire::Flaw};
 
-/// A request. What speaks HTTP/2 and what answers in the gateway's own house have it as the library's.
+/// A request. What answers in the gateway's own house has it as the library's.
 #[derive(Debug, Clone, Default)]
 pub struct Request<B> {
     /// What it asks to be done.

@@ -5,7 +5,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::fields::Fields;
 
-/// An answer. What the gateway itself answers, and what speaks HTTP/2, have it as the library's.
+/// An answer. What the gateway itself answers, it has as the library's.
 #[derive(Debug)]
 pub struct Response<B> {
     /// What became of the request.

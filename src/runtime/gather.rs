@@ -33,8 +33,8 @@ pub struct Outlet<S>(Weak<Shared<S>>);
 #[derive(Debug)]
 struct Shared<S> {
     inner: RefCell<Inner<S>>,
-    /// Whether anybody has read, or written, since somebody last asked.
-    touched: Cell<bool>,
+    /// How often something has come.
+    heard: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -43,15 +43,13 @@ struct Inner<S> {
     waiting: Vec<u8>,
     /// So much of it is out.
     sent: usize,
-    /// What nobody was there to be told.
-    fault: Option<io::Error>,
 }
 
 impl<S> Gathering<S> {
     /// Both handles of a connection.
     pub fn new(stream: S) -> (Self, Outlet<S>) {
-        let inner = RefCell::new(Inner { stream, waiting: Vec::new(), sent: 0, fault: None });
-        let shared = Rc::new(Shared { inner, touched: Cell::new(false) });
+        let inner = RefCell::new(Inner { stream, waiting: Vec::new(), sent: 0 });
+        let shared = Rc::new(Shared { inner, heard: Cell::new(0) });
         let outlet = Outlet(Rc::downgrade(&shared));
         (Self(shared), outlet)
     }
@@ -64,19 +62,21 @@ impl<S: AsyncWrite + Unpin> Outlet<S> {
         self.0.upgrade().map_or(Poll::Ready(Ok(())), |shared| shared.inner.borrow_mut().poll_flush(context))
     }
 
-    /// The same for somebody who cannot end the connection: whoever reads from it is told of the fault.
-    pub fn flush(&self, context: &mut Context<'_>) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let mut inner = shared.inner.borrow_mut();
-        if let Poll::Ready(Err(error)) = inner.poll_flush(context) {
-            inner.fault = Some(error);
-            context.waker().wake_by_ref();
+    /// The same at the end of a turn that had this outcome.
+    pub fn poll_turn<T>(
+        &self,
+        outcome: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match self.poll_flush(context) {
+            Poll::Ready(Err(error)) if outcome.is_pending() => Poll::Ready(Err(error)),
+            _ => outcome,
         }
     }
 
-    /// Whether the connection was used since this was last asked: if so, whoever runs now is the one that uses it.
-    pub fn was_touched(&self) -> bool {
-        self.0.upgrade().is_some_and(|shared| shared.touched.take())
+    /// Grows with everything that comes.
+    pub fn heard(&self) -> u64 {
+        self.0.upgrade().map_or(0, |shared| shared.heard.get())
     }
 }
 
@@ -122,18 +122,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathering<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.touched.set(true);
-        let mut inner = self.0.inner.borrow_mut();
-        if let Some(error) = inner.fault.take() {
-            return Poll::Ready(Err(error));
+        let polled = Pin::new(&mut self.0.inner.borrow_mut().stream).poll_read(context, buffer);
+        if polled.is_ready() {
+            self.0.heard.set(self.0.heard.get().wrapping_add(1));
         }
-        Pin::new(&mut inner.stream).poll_read(context, buffer)
+        polled
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.touched.set(true);
         let mut inner = self.0.inner.borrow_mut();
         if ready!(inner.poll_room(bytes.len(), context))? {
             inner.gather(bytes);
@@ -147,7 +145,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.touched.set(true);
         let mut inner = self.0.inner.borrow_mut();
         let length = parts.iter().map(|part| part.len()).sum();
         if ready!(inner.poll_room(length, context))? {
@@ -166,7 +163,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
 
     /// What waits goes out at the end of the turn.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.touched.set(true);
         Poll::Ready(Ok(()))
     }
 
@@ -294,15 +290,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_that_nobody_was_there_for_is_told_to_the_reader() {
-        use tokio::io::AsyncReadExt as _;
-
+    async fn a_fault_ends_a_turn_that_has_not_ended() {
         let (mut gathering, outlet) = with_room(0);
         gathering.0.inner.borrow_mut().stream.broken = true;
         gathering.write_all(b"lost").await.unwrap();
-        assert!(outlet.was_touched() && !outlet.was_touched());
-        outlet.flush(&mut Context::from_waker(Waker::noop()));
-        let told = gathering.read_u8().await.map_err(|error| error.kind());
-        assert_eq!(told, Err(io::ErrorKind::BrokenPipe));
+        let mut context = Context::from_waker(Waker::noop());
+        let ended = outlet.poll_turn(Poll::Ready(Ok(7)), &mut context).map_err(|error| error.kind());
+        assert_eq!(ended, Poll::Ready(Ok(7)));
+        let broken = outlet.poll_turn::<()>(Poll::Pending, &mut context).map_err(|error| error.kind());
+        assert_eq!(broken, Poll::Ready(Err(io::ErrorKind::BrokenPipe)));
     }
 }

@@ -18,10 +18,9 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 
 pub use super::super::wire::Broken;
-use super::super::wire::Content;
+use super::super::{stream::Received, wire::Content};
 
 /// The longest body that is held.
 const LONGEST: usize = 1 << 20;
@@ -32,9 +31,8 @@ const PLACES: usize = 64;
 pub enum Inbound {
     /// Still with the client.
     Streaming(Content),
-    /// The same, on a stream of HTTP/2. One that the client breaks off with the code that means no error looks to hyper
-    /// like one that has ended.
-    Stream(Incoming),
+    /// The same, on a stream of HTTP/2.
+    Stream(Received),
     /// All of it, in memory; none: there is none.
     Held(Option<Box<Held>>),
     /// With a proxy that asks about the request and keeps its body, if it has one.
@@ -80,11 +78,6 @@ pub enum Unheld {
 }
 
 impl Inbound {
-    /// The body of a request that came as a stream of HTTP/2.
-    pub const fn of_stream(incoming: Incoming) -> Self {
-        Self::Stream(incoming)
-    }
-
     /// Reads it whole and keeps it, to be looked at now and forwarded later. Asked again, gives the same.
     pub async fn hold(&mut self, how: Hold<'_>) -> Result<Bytes, Unheld> {
         match self {
@@ -148,10 +141,7 @@ impl Body for Inbound {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Streaming(here) => Pin::new(here).poll_frame(context),
-            Self::Stream(incoming) => match Pin::new(&mut *incoming).poll_frame(context) {
-                Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken))),
-                polled => polled.map_err(|_| Broken),
-            },
+            Self::Stream(received) => Pin::new(received).poll_frame(context).map_err(|_| Broken),
             Self::Held(Some(held)) if !held.data.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut held.data)))))
             }
@@ -165,7 +155,7 @@ impl Body for Inbound {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Streaming(content) => content.is_end_stream(),
-            Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Stream(received) => received.is_end_stream(),
             Self::Held(held) => {
                 held.as_ref().is_none_or(|held| held.data.is_empty() && held.trailers.is_none())
             }
@@ -178,7 +168,7 @@ impl Body for Inbound {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Streaming(content) => content.size_hint(),
-            Self::Stream(incoming) => incoming.size_hint(),
+            Self::Stream(received) => received.size_hint(),
             Self::Held(Some(held)) if held.trailers.is_some() => SizeHint::default(),
             Self::Held(held) => SizeHint::with_exact(held.as_ref().map_or(0, |held| held.data.len() as u64)),
             Self::Elsewhere => SizeHint::default(),

@@ -146,7 +146,7 @@ async fn answer(
         Protocol::H2 => Message::whole(request, body),
         Protocol::Http1 => Message::Head(request, body, said),
     };
-    // Over HTTP/2 whatever was not looked at may be sent again, and hyper keeps what it was given.
+    // Over HTTP/2 whatever was not looked at may be sent again, and a stream keeps what it was given.
     let copy = if retries > 0 { message.copy() } else { None };
     let usual = if retries > 0 && idempotent && message.may_repeat() { Kind::Any } else { Kind::Certain };
     let mut kind = usual;

@@ -65,14 +65,10 @@ pub enum End {
 /// Why an answer is broken off.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenAnswer {
-    /// The upstream broke off. Not the source of this: hyper would look there for the code that an upstream of HTTP/2
-    /// reset its stream with and give it to a client of HTTP/2, for whom it is not. REFUSED_STREAM, of all, says that
-    /// nobody has looked at the request and that it may be sent again (RFC 9113 section 8.7).
+    /// The upstream broke off. With which code, where it speaks HTTP/2, is not for the client: REFUSED_STREAM, of all, says
+    /// that nobody has looked at the request and that it may be sent again (RFC 9113 section 8.7).
     #[error("the upstream broke off its answer: {0:?}")]
     Broke(Box<dyn std::error::Error + Send + Sync>),
-    /// The upstream reset its stream as if nothing were wrong, before the end.
-    #[error("the upstream ended its answer before its end")]
-    Cut,
     /// The upstream was silent for `timeouts.response`.
     #[error("the upstream stopped in the middle of its answer")]
     Stalled,
@@ -97,7 +93,7 @@ impl ForwardedBody {
             broken: None,
             on_end: Some(on_end),
         };
-        // The connection is free again; the end is told when hyper has taken the head.
+        // The connection is free again; the end is told when the head is on its way.
         if body.inner.is_end_stream() {
             body.inner.release();
         }
@@ -116,7 +112,7 @@ impl ForwardedBody {
         }
     }
 
-    /// Ends early. Whoever writes is told when it asks next: hyper throws away what it has not written when it is, and a client that
+    /// Ends early. Whoever writes is told when it asks next: of a stream that is reset nothing more is written, and a client that
     /// is sent nothing at all takes its request for one that was not read, and may send it again.
     fn break_off(&mut self, how: End, why: BrokenAnswer, context: &Context<'_>) {
         self.inner.break_off();
@@ -156,10 +152,6 @@ impl Body for ForwardedBody {
                 if body.wait(context).is_ready() {
                     body.break_off(End::UpstreamStalled, BrokenAnswer::Stalled, context);
                 }
-                Poll::Pending
-            }
-            Poll::Ready(None) if body.inner.is_stream() && !body.inner.is_end_stream() => {
-                body.break_off(End::UpstreamBroke, BrokenAnswer::Cut, context);
                 Poll::Pending
             }
             Poll::Ready(None) => {

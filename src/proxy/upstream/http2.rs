@@ -5,30 +5,28 @@
 //! room. One on which an answer did not come in time takes no further requests: nobody knows whether the other side is
 //! slow or gone.
 
+mod ask;
+
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
-    pin::pin,
+    future::{Future as _, poll_fn},
+    pin::Pin,
     rc::Rc,
-    task::Waker,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use http::{
-    HeaderName, HeaderValue, Uri, Version,
-    header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
-    uri::{Authority, Scheme},
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use tokio::{
+    sync::{Notify, Semaphore, oneshot},
+    task::spawn_local,
 };
-use hyper::{
-    client::conn::http2::{Builder, SendRequest},
-    rt::Executor,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Notify, Semaphore};
 
+pub(super) use self::ask::{Incoming, ask, is_unprocessed, translate};
 use super::{ConnectError, member::Member};
 use crate::{
-    proxy::{forward::RequestBody, request::Request},
+    proxy::stream::Pulse,
     runtime::{
         dial,
         gather::{Gathering, Outlet},
@@ -48,24 +46,22 @@ pub(super) struct Lines {
 
 /// One connection.
 struct Line {
-    sender: SendRequest<RequestBody>,
+    sender: RefCell<SendRequest<Bytes>>,
     watch: Rc<Watch>,
-    streams: Cell<usize>,
     retired: Cell<bool>,
     /// In sweeps.
     last_used: Cell<u32>,
 }
 
-/// What a connection's tasks tell about it.
+/// What a connection's task and those who use it tell each other.
 struct Watch {
     /// How many requests the other side takes at a time; 0 until it has said so.
     room: Cell<usize>,
+    streams: Cell<usize>,
     ended: Cell<bool>,
-    /// The task that knows `room` when it looks.
-    looks: RefCell<Option<Waker>>,
+    /// The task.
+    driver: RefCell<Option<Waker>>,
     changed: Rc<Notify>,
-    /// What is written in one turn goes out at its end.
-    outlet: Outlet<dial::Stream>,
 }
 
 /// A connection's place for one request; given back when dropped.
@@ -132,30 +128,49 @@ impl Lines {
     pub(super) fn sweep(&self, now: u32, lifetime: u32) {
         self.open.borrow_mut().retain(|line| {
             let old = now.wrapping_sub(line.last_used.get()) > lifetime;
-            !(line.is_over() || line.streams.get() == 0 && old)
+            !(line.is_over() || line.watch.streams.get() == 0 && old)
         });
     }
 }
 
 impl Line {
     fn has_room(&self) -> bool {
-        !self.is_over() && self.streams.get() < self.watch.room.get().min(MOST_STREAMS)
+        !self.is_over() && self.watch.streams.get() < self.watch.room.get().min(MOST_STREAMS)
     }
 
     /// Whether it is closed, or only finishes what it carries.
     fn is_over(&self) -> bool {
-        self.retired.get() || self.watch.ended.get() || self.sender.is_closed()
+        self.retired.get() || self.watch.ended.get() || self.is_open().is_err()
+    }
+
+    /// Whether the other side takes more on it.
+    fn is_open(&self) -> Result<(), h2::Error> {
+        match self.sender.borrow_mut().poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Its task ends when nobody can ask any more; the library does not tell it.
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(driver) = self.watch.driver.take() {
+            driver.wake();
+        }
     }
 }
 
 impl Stream {
     fn on(line: &Rc<Line>, freed: &Rc<Notify>, reused: bool) -> Self {
-        line.streams.set(line.streams.get() + 1);
+        line.watch.streams.set(line.watch.streams.get() + 1);
         Self { line: Rc::clone(line), freed: Rc::clone(freed), reused }
     }
 
-    pub(super) fn sender(&self) -> SendRequest<RequestBody> {
-        self.line.sender.clone()
+    /// To ask with; an error: its connection takes no more requests.
+    pub(super) fn sender(&self) -> Result<SendRequest<Bytes>, h2::Error> {
+        self.line.is_open()?;
+        Ok(self.line.sender.borrow().clone())
     }
 
     /// Its connection carries no further requests.
@@ -166,7 +181,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.line.streams.set(self.line.streams.get().saturating_sub(1));
+        self.line.watch.streams.set(self.line.watch.streams.get().saturating_sub(1));
         self.freed.notify_one();
     }
 }
@@ -176,121 +191,74 @@ async fn open(member: &Member, freed: &Rc<Notify>, now: u32) -> Result<Line, Con
     let (stream, outlet) = Gathering::new(stream);
     let watch = Rc::new(Watch {
         room: Cell::new(0),
+        streams: Cell::new(0),
         ended: Cell::new(false),
-        looks: RefCell::default(),
+        driver: RefCell::default(),
         changed: Rc::clone(freed),
-        outlet,
     });
-    let handshake = Builder::new(OnThisThread(Rc::clone(&watch)))
-        .timer(TokioTimer::new())
+    let handshake = Builder::new()
         .initial_max_send_streams(0)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
         .max_header_list_size(LONGEST_HEAD)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_PATIENCE)
-        .handshake(TokioIo::new(stream));
-    let (sender, driver) = handshake.await.map_err(ConnectError::NoHttp2)?;
-    let (told, tells) = tokio::sync::oneshot::channel();
-    let watched = Rc::clone(&watch);
-    // Ends with the connection: when the other side closes it or says that it will, when it breaks, when its sender is
-    // dropped. Requests that were not sent by then are given back.
-    tokio::task::spawn_local(async move {
-        let mut driver = pin!(driver);
-        let mut told = Some(told);
-        let outcome = poll_fn(|context| {
-            let outcome = driver.as_mut().poll(context);
-            let room = driver.current_max_send_streams();
-            if watched.room.replace(room) != room {
-                if let Some(told) = told.take() {
-                    let _ = told.send(());
-                }
-                watched.changed.notify_waiters();
-            }
-            *watched.looks.borrow_mut() = (room == 0).then(|| context.waker().clone());
-            outcome
-        });
-        let outcome = outcome.await;
-        watched.ended.set(true);
-        watched.changed.notify_waiters();
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "upstream connection ended");
-        }
-    });
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_push(false)
+        .handshake(stream);
+    let (sender, connection) = handshake.await.map_err(ConnectError::NoHttp2)?;
+    let (told, tells) = oneshot::channel();
+    // It is large, and a task is moved about as a whole.
+    spawn_local(Box::pin(drive(connection, outlet, Rc::clone(&watch), told)));
     let line =
-        Line { sender, watch, streams: Cell::new(0), retired: Cell::new(false), last_used: Cell::new(now) };
+        Line { sender: RefCell::new(sender), watch, retired: Cell::new(false), last_used: Cell::new(now) };
     match tells.await {
         Ok(()) => Ok(line),
         Err(_) => Err(ConnectError::NotHttp2),
     }
 }
 
-/// Runs a connection's tasks on the worker's thread.
-#[derive(Clone)]
-struct OnThisThread(Rc<Watch>);
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
-    fn execute(&self, task: F) {
-        let watch = Rc::clone(&self.0);
-        // hyper's are all as large as the largest, the connection's, and a task is moved about as a whole.
-        let mut task = Box::pin(task);
-        tokio::task::spawn_local(poll_fn(move |context| {
-            let outcome = task.as_mut().poll(context);
-            // Of all the tasks it is the one that reads which writes as well.
-            if watch.outlet.was_touched() {
-                watch.outlet.flush(context);
-            }
-            // What the other side says is read in here, and nobody is told.
-            if watch.room.get() == 0
-                && let Some(looks) = watch.looks.take()
-            {
-                looks.wake();
-            }
-            outcome
-        }));
-    }
-}
-
-/// Gives a request the form that HTTP/2 has for it (RFC 9113 section 8.2.2 and 8.3.1): what HTTP/1.1 says about the
-/// connection is gone, and the host is part of the target.
-pub(super) fn translate(request: &mut Request<RequestBody>, member: &Member) {
-    let mut host = None;
-    request.fields.retain(|name, value| {
-        if *name == HOST {
-            host.get_or_insert_with(|| std::mem::replace(value, HeaderValue::from_static("")));
-            return false;
-        }
-        !ABOUT_THE_CONNECTION.contains(name)
+/// Runs a connection to its end: when the other side closes it or says that it will, when it breaks, when nobody can ask on it
+/// any more. `told` is told when the other side has said how many requests it takes.
+async fn drive(
+    mut connection: Connection<Gathering<dial::Stream>, Bytes>,
+    outlet: Outlet<dial::Stream>,
+    watch: Rc<Watch>,
+    told: oneshot::Sender<()>,
+) {
+    let mut pulse = Pulse::new(connection.ping_pong(), LOOK_EVERY, QUIET_LOOKS);
+    let mut told = Some(told);
+    let turns = poll_fn(|context| {
+        let outcome = Pin::new(&mut connection).poll(context).map_err(std::io::Error::other);
+        watch.has(connection.max_concurrent_send_streams(), &mut told, context);
+        outlet.poll_turn(outcome, context)
     });
-    request.version = Version::HTTP_2;
-    // One that is sent again has its authority already.
-    if request.target.authority().is_some() {
-        return;
+    let outcome = tokio::select! {
+        biased;
+        outcome = turns => outcome,
+        () = pulse.is_lost(|| outlet.heard(), || watch.streams.get() > 0) => Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    watch.ended.set(true);
+    watch.changed.notify_waiters();
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "upstream connection ended");
     }
-    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut parts = std::mem::take(&mut request.target).into_parts();
-    parts.scheme = Some(if member.is_secure() { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Some(host.unwrap_or_else(|| member.authority().clone()));
-    // All of its parts are there, which is all that can be wrong.
-    request.target = Uri::from_parts(parts).unwrap_or_default();
 }
 
-/// Whether the other side says that it has not looked at the request (RFC 9113 section 8.7).
-pub(in crate::proxy) fn is_unprocessed(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| {
-        let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
-        cause.is_remote() && (refused || cause.is_go_away())
-    })
+impl Watch {
+    /// The other side takes so many requests at a time.
+    fn has(&self, room: usize, told: &mut Option<oneshot::Sender<()>>, context: &Context<'_>) {
+        if self.room.replace(room) != room {
+            if let Some(told) = told.take() {
+                let _ = told.send(());
+            }
+            self.changed.notify_waiters();
+        }
+        let mut driver = self.driver.borrow_mut();
+        if !driver.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *driver = Some(context.waker().clone());
+        }
+    }
 }
-
-const ABOUT_THE_CONNECTION: [HeaderName; 5] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// More than this share a connection only to wait for each other.
 const MOST_STREAMS: usize = 100;
@@ -300,7 +268,11 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// As for HTTP/1.1: see the pool.
 const LONGEST_HEAD: u32 = 128 * 1024;
-/// A connection that carries requests and is silent is asked whether it is there. Not more often: gRPC servers take more
-/// than one ping in five minutes for abuse, and close.
-const PING_EVERY: Duration = Duration::from_secs(310);
-const PING_PATIENCE: Duration = Duration::from_secs(20);
+/// Of a request, what waits in memory for an upstream that does not take it.
+const SEND_BUFFER: usize = 1 << 20;
+/// The least that HTTP/2 allows.
+const FRAME: u32 = 16 << 10;
+/// A connection that carries requests and is silent for so many looks is asked whether it is there, and has until the next
+/// one. Not more often: gRPC servers take more than one ping in five minutes for abuse, and close.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+const QUIET_LOOKS: u32 = 16;

@@ -9,7 +9,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::{
     http1::{self, AnswerError, Outgoing},
@@ -24,7 +23,7 @@ use crate::proxy::{
 pub(in crate::proxy) enum Message<'a> {
     /// Not written yet: a head, the body behind it, and further lines of the head.
     Head(&'a mut Request<Inbound>, RequestBody, Vec<u8>),
-    /// As it goes to hyper.
+    /// As it goes out as a stream.
     Whole(Box<Request<RequestBody>>),
     /// As bytes.
     Written(Outgoing),
@@ -63,11 +62,11 @@ pub(in crate::proxy) enum Rest {
     /// On the connection, by this framing.
     Http1(Reading),
     /// A stream.
-    Http2(Incoming),
+    Http2(http2::Incoming),
 }
 
 impl<'a> Message<'a> {
-    /// As hyper wants it.
+    /// As a stream has it.
     pub(in crate::proxy) fn whole(head: &'a mut Request<Inbound>, body: RequestBody) -> Self {
         Self::Whole(Box::new(std::mem::take(head).map(|_| body)))
     }
@@ -94,7 +93,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// A second copy of what hyper will not give back.
+    /// A second copy of what a stream will not give back.
     pub(in crate::proxy) fn copy(&self) -> Option<Box<Request<RequestBody>>> {
         match self {
             Self::Whole(request) => copy_of(request),
@@ -136,24 +135,20 @@ impl Connection {
                 answered.map(|response| response.map(Rest::Http1)).map_err(NoAnswer::from)
             }
             Line::Shared(stream) => {
+                let sender = match stream.sender() {
+                    Ok(sender) => sender,
+                    Err(error) => return Err(NoAnswer { reached: Reached::Nobody, cause: error.into() }),
+                };
                 let Message::Whole(mut request) = std::mem::replace(message, Message::Gone) else {
                     return Err(NoAnswer::gone());
                 };
                 http2::translate(&mut request, self.pool.member());
-                match Box::pin(stream.sender().try_send_request((*request).into())).await {
-                    Ok(response) => Ok(Response::from(response).map(Rest::Http2)),
-                    Err(mut failed) => {
-                        let unsent = failed.take_message();
-                        let cause = failed.into_error();
-                        let reached = match unsent {
-                            Some(request) => {
-                                *message = Message::Whole(Box::new(request.into()));
-                                Reached::Nobody
-                            }
-                            None if http2::is_unprocessed(&cause) => Reached::Refused,
-                            None => Reached::Perhaps,
-                        };
-                        Err(NoAnswer { reached, cause: cause.into() })
+                match Box::pin(http2::ask(sender, *request)).await {
+                    Ok(response) => Ok(response.map(Rest::Http2)),
+                    Err(error) => {
+                        let is_new = http2::is_unprocessed(&error);
+                        let reached = if is_new { Reached::Refused } else { Reached::Perhaps };
+                        Err(NoAnswer { reached, cause: error.into() })
                     }
                 }
             }
@@ -181,12 +176,6 @@ impl From<http1::NoAnswer> for NoAnswer {
 impl Answer {
     pub(in crate::proxy) const fn new(rest: Rest, connection: Connection) -> Self {
         Self { rest, connection: Some(connection) }
-    }
-
-    /// Whether it comes as a stream of HTTP/2: broken off with the code that means no error, that looks to hyper like one
-    /// that has ended.
-    pub(in crate::proxy) const fn is_stream(&self) -> bool {
-        matches!(self.rest, Rest::Http2(_))
     }
 
     /// Whatever happens, nobody may have its connection after it.

@@ -70,7 +70,7 @@ pub enum ConnectError {
     Slow,
     /// It does not speak HTTP/2.
     #[error("the upstream does not speak HTTP/2: {0}")]
-    NoHttp2(#[source] hyper::Error),
+    NoHttp2(#[source] h2::Error),
     /// It broke off, or said something else, when HTTP/2 was to begin.
     #[error("the upstream does not speak HTTP/2")]
     NotHttp2,

@@ -1,4 +1,4 @@
-//! A client's HTTP/2 connection, under hyper: what costs the client next to nothing and the gateway something.
+//! A client's HTTP/2 connection: what costs the client next to nothing and the gateway something.
 //!
 //! The library below bounds what it keeps: streams, header lists, CONTINUATION frames, tiny and empty DATA, streams
 //! that are reset before anybody has seen them. Not bounded there are frames that are answered or thrown away as they
@@ -41,7 +41,7 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// A client's connection, to be given to hyper.
+/// A client's connection, to be given to whoever speaks HTTP/2.
 #[derive(Debug)]
 pub struct Frames<S> {
     stream: S,

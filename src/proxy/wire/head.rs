@@ -278,5 +278,5 @@ pub fn number(text: &[u8]) -> Option<u64> {
 
 /// In bytes; what fits into a `Uri`.
 const LONGEST_TARGET: usize = (u16::MAX - 1) as usize;
-/// What a message to HTTP/2, under hyper, can be told of.
+/// What a message to HTTP/2 can be told of.
 const LONGEST_BODY: u64 = u64::MAX - 2;

@@ -4,7 +4,7 @@
 //! - [`Reading`] tells where a body ends, [`Sending`] writes a message so that it ends there: towards clients and upstreams
 //!   alike.
 //! - [`Wire`] is the connection, [`Content`] the body of its present request.
-//! - [`Frames`] looks at a connection of HTTP/2 under hyper, which speaks it.
+//! - [`Frames`] looks at a connection of HTTP/2 under the library that speaks it.
 //!
 //! Nobody drives a connection from beside: whoever waits for something polls it. While a body is under way that is whoever
 //! takes the body, else the conversation, which so notices a client that leaves.

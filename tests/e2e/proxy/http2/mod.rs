@@ -1,5 +1,6 @@
 //! HTTP/2 from clients.
 
+mod answers;
 mod conformance;
 mod floods;
 mod requests;

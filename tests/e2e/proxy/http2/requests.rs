@@ -10,8 +10,8 @@ use crate::{
     proxy::house::House,
     support::{
         frames::{
-            DATA, END_HEADERS, END_STREAM, Fate, GOAWAY, HEADERS, PADDED, PREFACE, RST_STREAM, SETTINGS,
-            Wire, block,
+            DATA, END_HEADERS, END_STREAM, Fate, Frame, GOAWAY, HEADERS, PADDED, PREFACE, RST_STREAM,
+            SETTINGS, Wire, block,
         },
         program::Site,
         rawc::{Client, End},
@@ -350,6 +350,9 @@ fn an_early_refusal_leaves_the_connection_usable() {
     wire.data(1, 0, &[b'x'; 10_000]);
     wire.get(3, &head(&house, "GET", "/api/e"));
     assert_eq!(wire.answer(3).status, 200);
+    // The client hears that nobody wants the rest, and that nothing was wrong (RFC 9113 section 8.1).
+    let told = |frame: &Frame| frame.kind == RST_STREAM && frame.stream == 1 && frame.payload == [0; 4];
+    assert!(wire.seen.iter().any(told), "{:?}", wire.seen);
     assert_eq!(house.upstream.count(), 1);
 }
 
