@@ -16,6 +16,7 @@ use crate::support::{
     front::{Authority, Terms},
     h2up::{Gate, H2Upstream, Reply},
     program::{Program, Site},
+    rawc::End,
     rawup::Upstream,
     setup::Setup,
     wait,
@@ -276,4 +277,30 @@ fn a_slow_client_slows_the_upstream_down() {
     wait::until("nothing in flight", || {
         program.metric("latchgate_upstream_requests_in_flight", &[("upstream", "app")]) < 0.5
     });
+}
+
+/// I262: an upload whose answer has begun ends with it when its key is revoked, towards the upstream and the client.
+#[test]
+fn an_answer_that_is_cut_off_takes_its_upload_with_it() {
+    let upstream = H2Upstream::start(None, None, |_, _| Reply::Early);
+    let setup = setup(&format!("http://{}", upstream.address()));
+    let site = Site::new(setup.route("name = \"any\"\npath = \"/any/{*rest}\"\nupstream = \"app\""));
+    let key = site.key(&["--scopes", "scan:read"]);
+    let program = site.serve();
+    let mut client = program.gateway().connect();
+    client.send(format!(
+        "POST /any/x HTTP/1.1\r\nHost: gw\r\nX-API-Key: {}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        key.text
+    ));
+    assert!(client.receive_bytes(12).starts_with(b"HTTP/1.1 200"));
+    wait::until("the upload's beginning", || upstream.last().body == b"hello");
+    client.send("4\r\nmore\r\n");
+    wait::until("more of the upload", || upstream.last().body == b"hellomore");
+    assert_eq!(upstream.open(), 1);
+    program.cli(&["keys", "revoke", &key.id]).ok();
+    let revoked = Instant::now();
+    assert_ne!(client.until_closed().0, End::Open);
+    wait::until("the end of the upload", || upstream.open() == 0);
+    assert!(revoked.elapsed() < Duration::from_secs(10), "{:?}", revoked.elapsed());
+    assert!(!upstream.last().complete, "half an upload looks whole");
 }

@@ -59,6 +59,8 @@ pub enum Reply {
     Held(Arc<Gate>),
     /// 200 with so many bytes, as fast as they are taken.
     Large(usize),
+    /// 200 at once, and no more of the answer while the request goes on.
+    Early,
 }
 
 #[derive(Default)]
@@ -148,6 +150,11 @@ impl H2Upstream {
         lock(&self.state).connections
     }
 
+    /// Requests that are open now.
+    pub fn open(&self) -> usize {
+        lock(&self.state).open.iter().map(|(now, _)| *now).sum()
+    }
+
     /// The most requests that were open at once on any connection.
     pub fn most_at_once(&self) -> usize {
         lock(&self.state).open.iter().map(|(_, most)| *most).max().unwrap_or(0)
@@ -225,6 +232,7 @@ async fn answer(
         respond.send_reset(Reason::REFUSED_STREAM);
         return;
     }
+    let early = matches!(reply, Reply::Early).then(|| respond.send_response(Response::new(()), false));
     let mut body = request.into_body();
     while let Some(Ok(data)) = body.data().await {
         let _ = body.flow_control().release_capacity(data.len());
@@ -279,6 +287,7 @@ async fn answer(
             }
         }
         Reply::Stall => std::future::pending().await,
+        Reply::Early => drop(early),
         Reply::Refuse => {}
     }
 }
