@@ -200,11 +200,12 @@ fn whoever_waited_for_a_connection_waits_for_the_answer_as_long_as_others() {
             }
         })
         .await;
-        let timeouts = Timeouts { response: SOON * 3, ..SETTINGS.timeouts };
+        let timeouts = Timeouts { response: SOON * 8, ..SETTINGS.timeouts };
         let settings = Settings { timeouts, max_connections: 1, retries: 0, ..SETTINGS };
         let gateway = gateway(&[slow], settings).await;
         let mut clients = Vec::new();
-        for _ in 0..4 {
+        // The last waits for ten of them, eight before it is its turn.
+        for _ in 0..5 {
             let mut client = gateway.client().await;
             client.send(GET).await;
             clients.push(client);
