@@ -29,7 +29,7 @@
 //! |---|---|---|
 //! | accept | `proxy/server.rs` | one thread, one runtime, one listening socket for each worker |
 //! | converse | `proxy/converse.rs` | what is said on one connection: heads in, answers out, until it ends |
-//! | read | `proxy/wire/` | HTTP/1 as bytes: heads parsed once, bodies framed once; HTTP/2 under hyper, watched |
+//! | read | `proxy/wire/` | HTTP/1 as bytes: heads parsed once, bodies framed once; below HTTP/2, frames watched |
 //! | 1 | `runtime/client_ip.rs` | whose request it is: the peer, or the hop that a trusted proxy names |
 //! | 2 | `proxy/path.rs` | one normal form, or 400; it is what is matched and what is forwarded |
 //! | own | `proxy/reserved.rs` | what is below `/.latchgate/` is answered by the gateway itself |

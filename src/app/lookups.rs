@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -12,7 +12,7 @@ use super::background;
 use crate::{
     runtime::tasks::Tasks,
     store::{
-        Store, StoreError,
+        self, Store, StoreError,
         keys::{self, Held},
     },
 };
@@ -46,7 +46,10 @@ impl Lookups {
 }
 
 async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Asked>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(first) = asked.recv().await {
+        // Closed by nobody.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         // Those who are about to ask do so first.
         tokio::task::yield_now().await;
         let others = std::iter::from_fn(|| asked.try_recv().ok());
@@ -61,7 +64,7 @@ async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Ask
         let (done, is_done) = oneshot::channel::<()>();
         // A task of its own: a panic is the end of this batch, and not of all look-ups.
         tasks.spawn("key look-up", async move {
-            let _done = done;
+            let _held = (done, place);
             match read(store, publics).await {
                 Ok(found) => answer(answers, found.into_iter().map(|found| found.map_err(Arc::new))),
                 Err(error) => answer(answers, std::iter::repeat(Err(Arc::new(error)))),
@@ -73,6 +76,9 @@ async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Ask
 
 /// A batch that takes longer waits for a disk, or for somebody's core; the next one does not wait for it.
 const SLOW: Duration = Duration::from_millis(3);
+/// Batches under way. Whoever comes when a slow store has as many waits for one of them to end, and is then found together
+/// with all who came meanwhile; a connection is left to those who read anything else.
+const AT_ONCE: usize = store::READERS as usize - 1;
 
 async fn read(
     store: Store,
@@ -100,7 +106,7 @@ mod tests {
     async fn everybody_gets_an_answer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latchgate.db");
-        let options = crate::store::Options::sqlite(&path).create(true).migrate(true);
+        let options = store::Options::sqlite(&path).create(true).migrate(true);
         let store = Store::open(&options, crate::domain::time::Timestamp::default()).await.unwrap();
         let tasks = Tasks::new(&Metrics::new().unwrap());
         let lookups = Arc::new(Lookups::start(&store, &tasks));

@@ -11,27 +11,30 @@
 
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{record::Exchange, reject::Refusal};
 use crate::domain::access::Denied;
 
 /// From the head of the request to its answer, at the least.
 const LATE: Duration = Duration::from_millis(250);
+/// For those before in the lane.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// Waits before a refusal is answered, where it is one of a flood; then until nobody else waits for this worker.
+/// Waits before a refusal is answered, where it is one of a flood; then until nobody else waits for this worker. Whoever
+/// waits holds no place among the requests that are under way.
 pub async fn linger(exchange: &mut Exchange, refusal: &Refusal) {
     match refusal {
         // What has ended was proved by its holder, who is told so however often.
         Refusal::TooManyFailures
         | Refusal::Denied(Denied::Revoked | Denied::Expired | Denied::SessionEnded) => {
+            exchange.leave();
             let address = exchange.client.address.unwrap_or(exchange.peer.ip);
             if !exchange.worker.gateway.keys.failures().answers_promptly(address) {
-                exchange.leave();
                 be_late(exchange).await;
             }
         }
-        Refusal::CredentialInvalid | Refusal::SignatureInvalid => {}
+        Refusal::CredentialInvalid | Refusal::SignatureInvalid => exchange.leave(),
         _ => return,
     }
     exchange.worker.lane.pass().await;
@@ -55,11 +58,13 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// One passes for each time that the worker has looked at its sockets and done what it found.
+    /// One passes for each time that the worker has looked at its sockets and done what it found. A worker that has much to
+    /// do looks seldom, and nobody waits long for that.
     async fn pass(&self) {
         // Never closed.
-        let _first = self.0.acquire().await;
-        tokio::task::yield_now().await;
+        if let Ok(_first) = timeout(LONGEST_WAIT, self.0.acquire()).await {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -43,12 +43,14 @@ struct Inner<S> {
     waiting: Vec<u8>,
     /// So much of it is out.
     sent: usize,
+    /// What was to go out last did not, or not all of it.
+    stuck: bool,
 }
 
 impl<S> Gathering<S> {
     /// Both handles of a connection.
     pub fn new(stream: S) -> (Self, Outlet<S>) {
-        let inner = RefCell::new(Inner { stream, waiting: Vec::new(), sent: 0 });
+        let inner = RefCell::new(Inner { stream, waiting: Vec::new(), sent: 0, stuck: false });
         let shared = Rc::new(Shared { inner, heard: Cell::new(0) });
         let outlet = Outlet(Rc::downgrade(&shared));
         (Self(shared), outlet)
@@ -74,6 +76,11 @@ impl<S: AsyncWrite + Unpin> Outlet<S> {
         }
     }
 
+    /// Whether something is to go out that the other side has not taken yet.
+    pub fn is_stuck(&self) -> bool {
+        self.0.upgrade().is_some_and(|shared| shared.inner.borrow().stuck)
+    }
+
     /// Grows with everything that comes.
     pub fn heard(&self) -> u64 {
         self.0.upgrade().map_or(0, |shared| shared.heard.get())
@@ -89,7 +96,9 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
     /// Writes what waits.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.waiting.len() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.waiting[self.sent..]))?;
+            let polled = Pin::new(&mut self.stream).poll_write(context, &self.waiting[self.sent..]);
+            self.stuck = polled.is_pending();
+            let count = ready!(polled)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -137,7 +146,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
             inner.gather(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut inner.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut inner.stream).poll_write(context, bytes);
+        inner.stuck = polled.is_pending();
+        polled
     }
 
     fn poll_write_vectored(
@@ -153,7 +164,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
             }
             return Poll::Ready(Ok(length));
         }
-        Pin::new(&mut inner.stream).poll_write_vectored(context, parts)
+        let polled = Pin::new(&mut inner.stream).poll_write_vectored(context, parts);
+        inner.stuck = polled.is_pending();
+        polled
     }
 
     /// Whoever writes may put pieces together without copying them first.

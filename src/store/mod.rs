@@ -47,7 +47,7 @@ use tokio::sync::watch;
 pub use self::{
     db::{Conn, Reader},
     error::{Conflict, OpenError, StoreError},
-    open::Options,
+    open::{Options, READERS},
 };
 use self::{
     db::{Db, Pool},

@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Another program may be migrating; that is worth a longer wait, once, at start.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
 const STATEMENTS_CACHED: usize = 200;
-const READERS: u32 = 4;
+/// Connections for reading.
+pub const READERS: u32 = 4;
 /// In KiB, as SQLite wants it said: room for the tops of the indexes. The system keeps the rest of the file in memory once,
 /// not once for each connection.
 const CACHE: &str = "-256";

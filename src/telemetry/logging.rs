@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn libraries_are_heard_from_warn_on() {
         let text = logged(Level::TRACE, LineFormat::Text, || {
-            tracing::trace!("ours");
+            tracing::debug!("ours");
             tracing::debug!(target: "hyper::proto", "authorization: secret");
             tracing::warn!(target: "sqlx::query", "slow statement");
         });

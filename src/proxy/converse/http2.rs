@@ -84,7 +84,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             _ = looks.tick() => {
                 let moved = last != heard.count();
                 last = heard.count();
-                quiet = if moved || streams.are_open() { 0 } else { quiet + 1 };
+                // Whoever takes an answer slowly, all of which the library has, says nothing meanwhile. How slowly, is the
+                // socket's affair.
+                quiet = if moved || streams.are_open() || outlet.is_stuck() { 0 } else { quiet + 1 };
                 match quiet {
                     // It was told to go, and does not even say that it heard.
                     1.. if ending => return Ok(()),

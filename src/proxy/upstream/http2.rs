@@ -59,8 +59,6 @@ struct Watch {
     room: Cell<usize>,
     streams: Cell<usize>,
     ended: Cell<bool>,
-    /// The task.
-    driver: RefCell<Option<Waker>>,
     changed: Rc<Notify>,
 }
 
@@ -152,15 +150,6 @@ impl Line {
     }
 }
 
-/// Its task ends when nobody can ask any more; the library does not tell it.
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let Some(driver) = self.watch.driver.take() {
-            driver.wake();
-        }
-    }
-}
-
 impl Stream {
     fn on(line: &Rc<Line>, freed: &Rc<Notify>, reused: bool) -> Self {
         line.watch.streams.set(line.watch.streams.get() + 1);
@@ -193,7 +182,6 @@ async fn open(member: &Member, freed: &Rc<Notify>, now: u32) -> Result<Line, Con
         room: Cell::new(0),
         streams: Cell::new(0),
         ended: Cell::new(false),
-        driver: RefCell::default(),
         changed: Rc::clone(freed),
     });
     let handshake = Builder::new()
@@ -229,7 +217,7 @@ async fn drive(
     let mut told = Some(told);
     let turns = poll_fn(|context| {
         let outcome = Pin::new(&mut connection).poll(context).map_err(std::io::Error::other);
-        watch.has(connection.max_concurrent_send_streams(), &mut told, context);
+        watch.has(connection.max_concurrent_send_streams(), &mut told);
         outlet.poll_turn(outcome, context)
     });
     let outcome = tokio::select! {
@@ -246,16 +234,12 @@ async fn drive(
 
 impl Watch {
     /// The other side takes so many requests at a time.
-    fn has(&self, room: usize, told: &mut Option<oneshot::Sender<()>>, context: &Context<'_>) {
+    fn has(&self, room: usize, told: &mut Option<oneshot::Sender<()>>) {
         if self.room.replace(room) != room {
             if let Some(told) = told.take() {
                 let _ = told.send(());
             }
             self.changed.notify_waiters();
-        }
-        let mut driver = self.driver.borrow_mut();
-        if !driver.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            *driver = Some(context.waker().clone());
         }
     }
 }

@@ -188,8 +188,10 @@ impl Answer {
     /// It was read to its end: the connection is free for the next request, or has a moment to finish what it still sends,
     /// and closes.
     pub(in crate::proxy) fn release(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.keep();
+        let Some(connection) = self.connection.take() else { return };
+        match &mut self.rest {
+            Rest::Http1(_) => connection.keep(),
+            Rest::Http2(incoming) => incoming.release(connection),
         }
     }
 

@@ -36,6 +36,11 @@ pub(super) use self::{
 };
 use crate::{config, proxy::route::Routes};
 
+/// How long an upload may go on behind a whole answer: whoever sent it was judged for an exchange that has ended, and may be
+/// nobody by now. With the look once a second at who is served ([`lasting`](super::lasting)) it stays within what is promised
+/// of credentials that end.
+const BEHIND_THE_ANSWER: Duration = Duration::from_secs(2);
+
 /// The upstreams of all routes.
 #[derive(Debug)]
 pub struct Upstreams {

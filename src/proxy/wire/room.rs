@@ -1,4 +1,5 @@
-//! Room that a thread's connections read into, one after the other, so that none of them holds any while it waits.
+//! Room that a thread's connections read into and write heads in, one after the other, so that none of them holds any while
+//! it waits for a request.
 
 use std::{
     cell::{Cell, RefCell},

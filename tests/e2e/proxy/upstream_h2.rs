@@ -304,3 +304,26 @@ fn an_answer_that_is_cut_off_takes_its_upload_with_it() {
     assert!(revoked.elapsed() < Duration::from_secs(10), "{:?}", revoked.elapsed());
     assert!(!upstream.last().complete, "half an upload looks whole");
 }
+
+/// I262: behind a whole answer an upload has a moment, and its place on the connection as long: nobody is sent to a place
+/// that the upstream does not have.
+#[test]
+fn an_upload_behind_a_whole_answer_ends_soon() {
+    let upstream = H2Upstream::start(Some(1), None, |_, request| match request.method().as_str() {
+        "POST" => Reply::Whole,
+        _ => Reply::Echo,
+    });
+    let program = before(&upstream);
+    let mut client = program.gateway().connect();
+    client.send("POST /public/x HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    assert!(client.receive_bytes(12).starts_with(b"HTTP/1.1 200"));
+    wait::until("the upload's beginning", || upstream.last().body == b"hello");
+    assert_eq!(upstream.open(), 1);
+    let answered = Instant::now();
+    assert_eq!(program.anonymous().verdict("/public/y"), "200");
+    let seen = upstream.seen();
+    assert_ne!(seen[0].connection, seen[1].connection, "the place was given away");
+    wait::until("the end of the upload", || upstream.open() == 0);
+    assert!(answered.elapsed() < Duration::from_secs(10), "{:?}", answered.elapsed());
+    assert!(!upstream.seen()[0].complete, "half an upload looks whole");
+}

@@ -61,6 +61,8 @@ pub enum Reply {
     Large(usize),
     /// 200 at once, and no more of the answer while the request goes on.
     Early,
+    /// 200 at once and whole, and reads on.
+    Whole,
 }
 
 #[derive(Default)]
@@ -232,7 +234,8 @@ async fn answer(
         respond.send_reset(Reason::REFUSED_STREAM);
         return;
     }
-    let early = matches!(reply, Reply::Early).then(|| respond.send_response(Response::new(()), false));
+    let early = matches!(reply, Reply::Early | Reply::Whole)
+        .then(|| respond.send_response(Response::new(()), matches!(reply, Reply::Whole)));
     let mut body = request.into_body();
     while let Some(Ok(data)) = body.data().await {
         let _ = body.flow_control().release_capacity(data.len());
@@ -287,7 +290,7 @@ async fn answer(
             }
         }
         Reply::Stall => std::future::pending().await,
-        Reply::Early => drop(early),
+        Reply::Early | Reply::Whole => drop(early),
         Reply::Refuse => {}
     }
 }

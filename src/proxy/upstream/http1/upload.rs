@@ -5,7 +5,6 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Waker},
-    time::Duration,
 };
 
 use tokio::{
@@ -14,7 +13,10 @@ use tokio::{
 };
 
 use super::write::Outgoing;
-use crate::{proxy::wire::Unsendable, runtime::dial::Stream};
+use crate::{
+    proxy::{upstream::BEHIND_THE_ANSWER, wire::Unsendable},
+    runtime::dial::Stream,
+};
 
 /// The sending of the rest of a request, in a task of its own. It ends when this is dropped.
 pub(super) struct Upload {
@@ -99,7 +101,3 @@ impl Drop for Upload {
         }
     }
 }
-
-/// With the look once a second at who is served ([`lasting`](crate::proxy::lasting)) it stays within what is promised of
-/// credentials that end.
-const BEHIND_THE_ANSWER: Duration = Duration::from_secs(2);

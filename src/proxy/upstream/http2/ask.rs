@@ -15,7 +15,11 @@ use http::{
     uri::{Authority, Scheme},
 };
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::{
+    sync::oneshot,
+    task::{AbortHandle, spawn_local},
+    time::sleep,
+};
 
 use crate::proxy::{
     fields::Fields,
@@ -23,7 +27,7 @@ use crate::proxy::{
     request::Request,
     response::Response,
     stream::{Pipe, Received, is_of_a_connection},
-    upstream::member::Member,
+    upstream::{BEHIND_THE_ANSWER, member::Member, pool::Connection},
 };
 
 /// Sends a request and its body, and completes with the head of the answer.
@@ -49,9 +53,7 @@ pub(in crate::proxy::upstream) async fn ask(
     let (parts, stream) = answer.await?.into_parts();
     let fields = Fields::from(parts.headers);
     // Whoever takes the answer may be slow, and is not to hold up what the other side waits for.
-    let upload = upload.map(|mut upload| {
-        spawn_local(async move { drop(poll_fn(|context| upload.poll(context)).await) }).abort_handle()
-    });
+    let upload = upload.map(Upload::go_on);
     let body = Incoming { received: Received::new(stream, &fields), upload };
     Ok(Response { status: parts.status, reason: None, fields, body })
 }
@@ -59,8 +61,7 @@ pub(in crate::proxy::upstream) async fn ask(
 /// An answer as it comes.
 pub(in crate::proxy) struct Incoming {
     received: Received,
-    /// What is still sent of the request's body.
-    upload: Option<AbortHandle>,
+    upload: Option<Upload>,
 }
 
 impl Body for Incoming {
@@ -86,9 +87,43 @@ impl Body for Incoming {
 /// Nobody waits for the rest of an answer: nothing more of its request is sent either.
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let Some(upload) = self.upload.take().filter(|_| !self.received.is_end_stream()) {
-            upload.abort();
+        if let Some(upload) = self.upload.take() {
+            upload.task.abort();
         }
+    }
+}
+
+impl Incoming {
+    /// The answer is over, and what is still sent of its request has [a moment](BEHIND_THE_ANSWER) to come to its end. `held`
+    /// is given back then: as long as the upload goes on, it has a place on its connection.
+    pub(in crate::proxy::upstream) fn release(&mut self, held: Connection) {
+        if let Some(upload) = self.upload.take() {
+            // One that is over takes nothing.
+            let _ = upload.answered.send(held);
+        }
+    }
+}
+
+/// What is still sent of a request's body while its answer comes.
+struct Upload {
+    task: AbortHandle,
+    answered: oneshot::Sender<Connection>,
+}
+
+impl Upload {
+    fn go_on(mut pipe: Pipe<RequestBody>) -> Self {
+        let (answered, is_answered) = oneshot::channel();
+        let task = spawn_local(async move {
+            let is_over = async {
+                let _held = is_answered.await;
+                sleep(BEHIND_THE_ANSWER).await;
+            };
+            tokio::select! {
+                _ = poll_fn(|context| pipe.poll(context)) => {}
+                () = is_over => {}
+            }
+        });
+        Self { task: task.abort_handle(), answered }
     }
 }
 
