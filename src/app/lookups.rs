@@ -46,7 +46,7 @@ impl Lookups {
 }
 
 async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Asked>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let places = Arc::new(Semaphore::new(BATCHES));
     while let Some(first) = asked.recv().await {
         // Closed by nobody.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -78,7 +78,7 @@ async fn look(store: Store, tasks: Tasks, mut asked: mpsc::UnboundedReceiver<Ask
 const SLOW: Duration = Duration::from_millis(3);
 /// Batches under way. Whoever comes when a slow store has as many waits for one of them to end, and is then found together
 /// with all who came meanwhile; a connection is left to those who read anything else.
-const AT_ONCE: usize = store::READERS as usize - 1;
+const BATCHES: usize = store::READERS as usize - 1;
 
 async fn read(
     store: Store,
